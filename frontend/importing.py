@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from types import MappingProxyType
 
 import onnx
@@ -36,6 +37,7 @@ from .onnx.microsoft.types import UnknownTypeError
 from .onnx.notes import PartNotes
 from .onnx.open_shapes import Shapes
 from .onnx.read import ReadModel, read_model
+from .onnx.resize_places import has_places
 from .onnx.scopes import results_of
 from .onnx.sized import with_constants
 from .onnx.strip_weights import DependsOnDataError, strip_weights
@@ -44,6 +46,7 @@ from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
 from .sizes.imports import Imports
+from .states.agreement import asking
 from .states.growth import Growth, empty_pasts, growths, with_capacities
 from .states.growth import grown as grown_graph
 from .states.kept import kept
@@ -71,10 +74,13 @@ def _straight_graph(
     passes: Sequence[Pass],
     grows: Sequence[Growth] = (),
     notes: PartNotes | None = None,
+    *,
+    computes_places: bool = False,
 ) -> Graph:
     """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
+    model = asking(model) if grows else model
     light, weights = strip_weights(model, given, notes)
-    graph = to_graph(light, {**weights, **given})
+    graph = to_graph(light, {**weights, **given}, computes_places=computes_places)
     check_outputs(model, light, graph)
     graph = grown_graph(graph, grows)
     watch("import", graph)
@@ -185,17 +191,18 @@ def _check_states(entries: Mapping[str, Entry]) -> None:
 
 def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     """What runs a model whose states are inputs and outputs yet."""
-    opened, found = read.open, FoundSizes(bounds=read.bounds, counts=read.counts)
+    opened = read.open
     if opened is None:
+        found = FoundSizes(bounds=read.bounds, counts=read.counts)
         program = _program(read.proto, {}, target, PASSES, sizes=found)
         if not found.symbols:
             found.check_said()
             return Entry.of(program)
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
-    parts = {dense: Once() for dense in (False, True)}
+    parts = {(c, dense): Once() for c in (False, True) for dense in (False, True)}
 
-    def program_at(sizes: Sizes, met: FoundSizes, dense: bool) -> Program:
+    def program_at(computes: bool, sizes: Sizes, met: FoundSizes, dense: bool) -> Program:
         model = sized.at({} if opened is None else opened.at(sizes))
         model = with_constants(model, empty_pasts(model, grows))
         try:
@@ -207,7 +214,8 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 dense=dense,
                 grows=grows,
                 sizes=met,
-                parts=parts[dense],
+                parts=parts[computes, dense],
+                computes_places=computes,
             )
         except LuthierError as error:
             is_one = any(sizes.get(s.name) != s.most for s in symbols)
@@ -218,7 +226,17 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     if key not in sized.entries:
         largest = {symbol.name: symbol.most for symbol in symbols}
         named = results_of(sized.at({} if opened is None else opened.at(largest)))
-        programs = Imports(program_at, symbols, found, named).programs()
+
+        def programs_of(computes: bool) -> tuple[Program, ...]:
+            found = FoundSizes(bounds=read.bounds, counts=read.counts)
+            return Imports(partial(program_at, computes), symbols, found, named).programs()
+
+        try:
+            programs = programs_of(False)
+        except UnsupportedOperator:
+            if not has_places(read.proto):  # tables that are others for each size
+                raise
+            programs = programs_of(True)
         _check_gives(programs)
         sized.entries[key] = Entry(symbols, programs)
         dump = Dump()
@@ -266,6 +284,7 @@ def _program(
     grows: Sequence[Growth] = (),
     sizes: FoundSizes | None = None,
     parts: Once | None = None,
+    computes_places: bool = False,
     counts: Mapping[str, int] = MappingProxyType({}),
 ) -> Program:
     """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
@@ -279,7 +298,9 @@ def _program(
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> tuple[Program, PartNotes]:
         noted = PartNotes()
-        graph = _straight_graph(part, known, dump, passes, grows, noted)
+        graph = _straight_graph(
+            part, known, dump, passes, grows, noted, computes_places=computes_places
+        )
         is_open = passes is OPEN_PASSES
         if passes is PASSES:  # lanes of an open size are fewer
             graph = conv_planes(graph, target)

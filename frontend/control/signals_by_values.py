@@ -177,7 +177,11 @@ def _fits(shape: Sequence[int], declared: Sequence[int | None]) -> bool:
 
 def framed(d: Decision) -> None:
     """``STFT``: frames of a length that the shape leaves, as far apart as a run is told."""
-    if len(d.type(0).shape) != 3 or d.type(1).size != 1 or (d.has(3) and d.type(3).size != 1):
+    if (
+        len(d.type(0).shape) not in (2, 3)
+        or d.type(1).size != 1
+        or (d.has(3) and d.type(3).size != 1)
+    ):
         raise ModelError(f"{d.label}: its signal is {d.type(0)}, its step {d.type(1)}")
     size, e = d.type(0).shape[1], d.spelled
     declared = d.declared(4)
@@ -227,7 +231,9 @@ def _frames(d: Decision, begins: str, length: int) -> None:
     (column,) = d.apart(e("Reshape", firsts, [-1, 1]))
     places = e("Add", column, within)
     wide = kind if kind == "float64" else "float32"
-    frames = e.cast(e("Gather", "input 0", *d.apart(places), axis=1), wide)
+    flat = len(d.type(0).shape) == 2  # as real ones may be in ONNX Runtime
+    signal = e("Unsqueeze", "input 0", [2]) if flat else "input 0"
+    frames = e.cast(e("Gather", signal, *d.apart(places), axis=1), wide)
     if d.has(2):
         if d.type(2).size != length:
             raise ModelError(f"{d.label}: its window is {d.type(2)}, its frames of {length}")

@@ -21,7 +21,12 @@ MOST_IN_TABLE = 1 << 26
 
 
 class Emitter(Builder):
-    """A ``Builder`` that checks each value; ``source`` names the model's node that it is of."""
+    """A ``Builder`` that checks each value; ``source`` names the model's node that it is of.
+
+    ``computes_places``: what would be tables that are others for other sizes is left to runs.
+    """
+
+    computes_places = False
 
     # ---- values ----
 

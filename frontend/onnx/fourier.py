@@ -61,10 +61,12 @@ def _dft_axis(node: OnnxNode) -> int:
 
 def _stft(node: OnnxNode) -> int:
     """Frames are gathered, so that how many there are may be open."""
-    t = node.t
-    if node.rank != 3 or node.shape[2] not in (1, 2):
+    t, shape = node.t, node.shape
+    if node.rank == 2:  # real ones may be so in ONNX Runtime
+        shape = (*shape, 1)
+    if len(shape) != 3 or shape[2] not in (1, 2):
         raise node.unsupported(f"a signal of the shape {list(node.shape)}")
-    batch, size, planes = node.shape
+    batch, size, planes = shape
     step, length, window = _number(node, 1, "a step"), _number(node, 3, "a length"), node.input(2)
     if length is None:
         length = size if window is None else t.type(window).size
@@ -80,7 +82,7 @@ def _stft(node: OnnxNode) -> int:
     begins = t.emit("iota", out=Tensor((count,), "int32"), start=0, step=step)
     within = t.constant(np.arange(length, dtype=np.int32))
     places = t.emit("add", t.reshape(begins, (count, 1)), within)
-    z = t.transpose(t.emit("take", node.x, places, axis=1), (0, 1, 3, 2))
+    z = t.transpose(t.emit("take", t.reshape(node.x, shape), places, axis=1), (0, 1, 3, 2))
     if window is not None:
         z = t.emit("multiply", z, t.cast(window, node.dtype))
     wanted = length // 2 + 1 if node.attr("onesided", 1) else length

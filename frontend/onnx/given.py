@@ -190,8 +190,11 @@ def _element_types(model: onnx.ModelProto) -> dict[str, int]:
     return {name: elem_type for name, elem_type in found if elem_type}
 
 
-def light_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
-    """The types of all values that onnx's inference knows; large weights are told by theirs."""
+def light_types(model: onnx.ModelProto, *, declared: bool = True) -> dict[str, onnx.TypeProto]:
+    """The types of all values that onnx's inference knows; large weights are told by theirs.
+
+    Of the others, those that are ``declared`` in the model count.
+    """
     light = onnx.ModelProto(ir_version=model.ir_version)
     light.opset_import.extend(model.opset_import)
     light.functions.extend(model.functions)
@@ -203,7 +206,8 @@ def light_types(model: onnx.ModelProto) -> dict[str, onnx.TypeProto]:
         else:
             info = helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims)
             light.graph.input.append(info)
-    light.graph.value_info.extend(model.graph.value_info)
+    if declared:
+        light.graph.value_info.extend(model.graph.value_info)
     with suppress(Exception):  # of a model that is wrong, which the import says better
         light = onnx.shape_inference.infer_shapes(with_stand_ins(light))
     return {v.name: v.type for v in (*light.graph.input, *light.graph.value_info)}

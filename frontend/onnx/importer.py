@@ -27,12 +27,16 @@ from .result_types import result_types
 _SINGLE = (int, float, bytes, Message)
 
 
-def to_graph(model: onnx.ModelProto, weights: Mapping[str, Array]) -> Graph:
+def to_graph(
+    model: onnx.ModelProto, weights: Mapping[str, Array], *, computes_places: bool = False
+) -> Graph:
     """The graph of a model with fixed sizes, whose nodes are named.
 
-    Graph inputs that ``weights`` names are constants. Raises ModelError or UnsupportedOperator.
+    Graph inputs that ``weights`` names are constants. ``computes_places``: see ``Emitter``.
+    Raises ModelError or UnsupportedOperator.
     """
     t = Emitter(model.graph.name)
+    t.computes_places = computes_places
     t.given = sum(array.nbytes for array in weights.values())
     values: dict[str, int] = {}
     for info in model.graph.input:

@@ -8,13 +8,15 @@ beside states, and under any number of truths.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 from onnx import NodeProto, TensorProto, numpy_helper
 
+from .given import light_types
 from .opset import attributes_of, opset_of
 from .scopes import every_node, inner_graphs
 from .spellings import Made, Reading, Writing, is_operator
@@ -25,30 +27,36 @@ _JOINED = {"none": "", "add": "Add", "mul": "Mul", "max": "Max", "min": "Min"}
 _NEVER, _DEEPEST = 1 << 40, 16  # elements; nodes one after the other
 _VIEWS = ("Cast", "Identity", "Reshape", "Squeeze", "Unsqueeze")
 
-Inputs: TypeAlias = Mapping[str, Sequence[str | int]]
+Sizes: TypeAlias = Callable[[], Mapping[str, Sequence[str | int]]]
+"""Of the main graph's values, by numbers and names of sizes, "" or 0 where nothing tells them."""
 
 
 def without_masks(model: onnx.ModelProto) -> None:
     """Spell such nodes of all graphs in place, where they are found."""
     nodes = every_node(model.graph.node)
     if opset_of(model) >= _OLDEST and any(is_operator(node, "ScatterND") for node in nodes):
-        inputs = {i.name: _sizes(i.type.tensor_type.shape) for i in model.graph.input}
-        _rewrite(model.graph, ChainMap(), inputs)
+
+        @cache
+        def sizes() -> Mapping[str, Sequence[str | int]]:
+            found = light_types(model, declared=False)
+            return {name: _dims(kind.tensor_type.shape) for name, kind in found.items()}
+
+        _rewrite(model.graph, ChainMap(), sizes)
 
 
-def _sizes(shape: onnx.TensorShapeProto) -> Sequence[str | int]:
+def _dims(shape: onnx.TensorShapeProto) -> Sequence[str | int]:
     return [dim.dim_param or dim.dim_value for dim in shape.dim]
 
 
-def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made], inputs: Inputs) -> None:
+def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made], sizes: Sizes) -> None:
     own: dict[str, Made] = {value.name: None for value in graph.input}
     own |= {tensor.name: tensor for tensor in graph.initializer}
     own |= {name: node for node in graph.node for name in node.output if name}
     made = around.new_child(own)
     for node in graph.node:
         for inner in inner_graphs(node):
-            _rewrite(inner, made, inputs)
-    reading = _Reading(made, inputs)
+            _rewrite(inner, made, sizes)
+    reading = _Reading(made, sizes)
     written = [reading.spelled(node) for node in graph.node]
     if any(written):
         nodes = [
@@ -60,11 +68,11 @@ def _rewrite(graph: onnx.GraphProto, around: ChainMap[str, Made], inputs: Inputs
 
 
 class _Reading(Reading):
-    """``inputs`` has the sizes of the model's."""
+    """``sizes`` tells those of values."""
 
-    def __init__(self, made: Mapping[str, Made], inputs: Inputs) -> None:
+    def __init__(self, made: Mapping[str, Made], sizes: Sizes) -> None:
         super().__init__(made)
-        self._inputs = inputs
+        self._sizes = sizes
 
     def spelled(self, node: NodeProto) -> Sequence[NodeProto]:
         """The nodes in place of one that scatters what a mask takes, none for another."""
@@ -85,12 +93,12 @@ class _Reading(Reading):
         """Whether a mask is sure to have the shape of the data: others may scatter into a part."""
         spread = self.node(mask, "Expand")
         shape = None if spread is None else self.node(spread.input[1], "Shape")
-        if shape is not None:
+        if shape is not None and shape.input[0] == data:
             attrs = attributes_of(shape)
-            whole = not attrs.get("start", 0) and "end" not in attrs
-            return whole and shape.input[0] == data
-        sizes = self._inputs.get(mask, ())
-        return all(sizes) and bool(sizes) and sizes == self._inputs.get(data)
+            return not attrs.get("start", 0) and "end" not in attrs
+        sizes = self._sizes()
+        of_mask = sizes.get(mask, ())
+        return all(of_mask) and bool(of_mask) and of_mask == sizes.get(data)
 
     def _cut(self, updates: str, indices: str) -> str:
         """The source of which ``updates`` are the first, as many as there are places."""

@@ -25,7 +25,7 @@ from .images.preprocess import Preprocess
 from .late_choices import with_late_choices
 from .masks import without_masks
 from .microsoft.blocked import without_blocks
-from .microsoft.caches import mark_caches
+from .microsoft.caches import mark_caches, mark_growing
 from .microsoft.operators import set_needed
 from .ml.domain import without_keys_never_met, without_wrong_shapes
 from .ml.maps import Keys, without_maps
@@ -35,6 +35,7 @@ from .old_sets import converted
 from .open_shapes import OpenShapes, Shapes, fixed_shapes, is_symbol, open_shapes
 from .opset import OLDEST
 from .optionals import without_optionals
+from .pieces import without_pieces
 from .proposals import example, proposal
 from .sequence_inputs import still_taken, with_tensors
 from .sized import Sized, set_shapes
@@ -137,6 +138,7 @@ def read_model(
         cut(proto, [*outputs, *(name for name in own if name not in outputs)])
     _check_inputs(proto)
     without_masks(proto)
+    without_pieces(proto)
     with_late_choices(proto)
     preprocess_images(proto, preprocess or {}, shapes)
     labels = postprocess_outputs(proto, postprocess or {})
@@ -144,6 +146,7 @@ def read_model(
     if processing:
         digest = _digest_with(digest, processing)
     states = state_pairs(proto, state)
+    mark_growing(proto, states)
     _check_whole(said.takes, states)
     for name in states.keys() & values.keys():
         raise ModelError(f"the input '{name}' is a state and has a value: it cannot be both")

@@ -8,7 +8,7 @@ of indices and one of weights, both [output, taps], and dimensions one after the
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -21,6 +21,7 @@ from ..graph import Array
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
 from .resize_method import CROP, FIRST_WITH_COORDINATES, LONGEST, POLICIES, TIE, Method
+from .resize_places import Line, Tap, taps
 
 # A window of more elements than this is a product with a matrix, of so many elements at most.
 _WINDOW, _MATRIX = 32, 1 << 24
@@ -33,7 +34,7 @@ class _Span:
     """One dimension: its sizes, their ratio as the model gives it, and the region of interest.
 
     The ratio is a float32, as the standard has it, and so are all numbers made with it: 10 times
-    0.7 is 7, but in float64 it would be less.
+    0.7 is 7, but in float64 it would be less. Where ``told`` it is the same for all sizes.
     """
 
     axis: int
@@ -41,6 +42,7 @@ class _Span:
     out: int
     scale: np.float32
     roi: tuple[float, float] = (0.0, 1.0)
+    told: bool = True
 
 
 def _source(span: _Span, method: Method) -> Array:
@@ -121,6 +123,10 @@ def _cubic(distance: Array, a: float) -> Array:
 
 def _resized(node: OnnxNode, x: int, span: _Span, method: Method) -> int:
     t = node.t
+    scale = float(span.scale) if span.told else None
+    line = Line(span.axis, node.rank, span.size, span.out, scale)
+    if t.computes_places and (found := taps(t, line, method)):
+        return _computed(node, x, span, found)
     indices, weights = _table(span, method)
     used = [tap for tap in range(weights.shape[1]) if np.any(weights[:, tap])]
     if len(used) > _WINDOW:
@@ -133,6 +139,18 @@ def _resized(node: OnnxNode, x: int, span: _Span, method: Method) -> int:
         if not np.all(weights[:, tap] == 1):
             weight = weights[:, tap].astype(dtype).reshape(shape)
             part = t.emit("multiply", part, t.constant(weight))
+        total = part if total is None else t.emit("add", total, part)
+    assert total is not None
+    return total
+
+
+def _computed(node: OnnxNode, x: int, span: _Span, found: Sequence[Tap]) -> int:
+    """The same, of elements and weights that a run computes."""
+    t, total = node.t, None
+    for tap in found:
+        part = movement.take(t, x, tap.places, span.axis)
+        if tap.weights is not None:
+            part = t.emit("multiply", part, t.cast(tap.weights, t.dtype(x)))
         total = part if total is None else t.emit("add", total, part)
     assert total is not None
     return total
@@ -170,11 +188,12 @@ def _resize(node: OnnxNode) -> int:
 def _given_spans(node: OnnxNode, axes: list[int]) -> list[_Span]:
     scales, sizes = node.constant(2, "a scale"), node.constant(3, "a size")
     inside = [node.shape[a] for a in axes]
+    ratios = False  # whether the scales are those of the sizes
     if scales is not None and scales.size == len(axes):
         factors = [np.float32(s) for s in scales]
         outs = [scaled_size(d, s) for d, s in zip(inside, factors, strict=True)]
     elif sizes is not None and sizes.size == len(axes):
-        outs = [int(s) for s in sizes]
+        outs, ratios = [int(s) for s in sizes], True
         factors = [np.float32(o) / np.float32(d) for o, d in zip(outs, inside, strict=True)]
         policy = node.attr("keep_aspect_ratio_policy", "stretch")
         if policy not in POLICIES:
@@ -182,10 +201,12 @@ def _given_spans(node: OnnxNode, axes: list[int]) -> list[_Span]:
         if policy != "stretch":
             factor = min(factors) if policy == "not_larger" else max(factors)
             factors = [factor] * len(axes)
+            ratios = False
             outs = [_whole(factor * np.float32(d) + np.float32(0.5)) for d in inside]
     else:
         raise node.unsupported("a resize without a scale or size for each dimension")
-    return [_Span(*s) for s in zip(axes, inside, outs, factors, strict=True)]
+    spans = zip(axes, inside, outs, factors, strict=True)
+    return [_Span(*span, told=not ratios) for span in spans]
 
 
 def scaled_size(size: int, scale: np.float32) -> int:

@@ -127,7 +127,7 @@ def corrected(
         return _enlarged(x, shapes.get(node.input[1], ()), attrs)
     if node.op_type == "Einsum":
         return _summed([shapes.get(name) for name in node.input], attrs.get("equation", b""))
-    is_signal = node.op_type == "STFT" and len(x) == 3
+    is_signal = node.op_type == "STFT" and len(x) in (2, 3)
     return _transformed(node, x, attrs, shapes, known) if is_signal else None
 
 

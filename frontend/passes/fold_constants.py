@@ -33,8 +33,13 @@ def fold_around_steps(graph: Graph) -> Graph:
 
 
 def fold_but_rows(graph: Graph) -> Graph:
-    """The same, but a row of a table stays to be taken: which one may follow from a size."""
-    return _folded(graph, _is_row)
+    """The same, but a row of a table stays to be taken, and a number to be counted from: which one
+    may follow from a size."""
+    return _folded(graph, lambda node, found: _is_row(node, found) or _is_number(node))
+
+
+def _is_number(node: Node) -> bool:
+    return node.op == "iota" and node.out.size == 1
 
 
 def _is_row(node: Node, found: Sequence[Array]) -> bool:

@@ -117,6 +117,50 @@ def with_runs(program: Program, value: int, found: Runs) -> Program:
     )
 
 
+class Bounded(NamedTuple):
+    """What a constant is: the beginning of the one of the largest sizes, but at most this number,
+    as are the places of the neighbours of each element where there is none after the last."""
+
+    most: int | Size
+
+
+def bounded(array: Array, others: Sequence[Array], fit: Fit) -> Bounded | None:
+    """Of arrays that are what one constant is for several sizes, and is ``array`` for the largest;
+    None where they are not such."""
+    if array.dtype.kind not in "iu" or not all(other.size for other in others):
+        return None
+    most = [int(other.max()) for other in others]
+    for other, number in zip(others, most, strict=True):
+        beginning = array[tuple(map(slice, other.shape))]
+        if not np.array_equal(np.minimum(beginning, number), other):
+            return None
+    found = fit(most)
+    return None if found is None else Bounded(found)
+
+
+def with_bounded(program: Program, value: int, found: Bounded) -> Program:
+    """The program in which a constant is made of the one of the largest sizes."""
+    most, whole = program.values[value], len(program.values)
+    largest = {symbol.name: symbol.most for symbol in program.symbols}
+    shape: Any = program.type(value).shape
+    part = Tensor(shape, most.dtype)
+    begin, steps = (0,) * len(shape), (1,) * len(shape)
+    nodes = (
+        node("slice", (0,), part, begin=begin, steps=steps),
+        node("const", (), Tensor((), most.dtype), value=cast(Any, found.most)),
+        node("minimum", (1, 2), part),
+    )
+    written = OpenWorkload(Workload((most,), (True,), nodes))
+    call = Call(written.at(largest), (whole,), value, "sizes", open=written)
+    constants = {v if v != value else whole: array for v, array in program.constants.items()}
+    return replace(
+        program,
+        values=(*program.values, most),
+        constants=constants,
+        steps=inserted(program.steps, written.names, call),
+    )
+
+
 def with_none(program: Program, names: Sequence[str]) -> Program:
     """The program that finds these sizes, too, each of which is 0."""
     if not names:

@@ -26,12 +26,23 @@ from ..graph.arrays import equal
 from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
 from ..program.steps import walk
 from .alignment import Alignment, NotAlikeError, title
-from .computed import Runs, inserted, numbers, runs, with_numbers, with_runs
+from .computed import (
+    Bounded,
+    Runs,
+    bounded,
+    inserted,
+    numbers,
+    runs,
+    with_bounded,
+    with_numbers,
+    with_runs,
+)
 from .fit import Points
 from .pieces import in_pieces
 
 Array = NDArray[Any]
 Numbers: TypeAlias = tuple[int | Size, ...]
+Followed: TypeAlias = Numbers | Runs | Bounded
 
 
 class Sample(NamedTuple):
@@ -75,6 +86,8 @@ class _Generalisation:
         for value, how in computed.items():
             if isinstance(how, Runs):
                 program = with_runs(program, value, how)
+            elif isinstance(how, Bounded):
+                program = with_bounded(program, value, how)
             else:
                 program = with_numbers(program, value, how)
         return in_pieces(_with_slices(program, windows))
@@ -173,18 +186,19 @@ class _Generalisation:
         open_ = OpenWorkload(Workload(inputs, constants, nodes))
         return replace(call, workload=replace(call.workload, constants=constants), open=open_)
 
-    def _constants(self) -> tuple[dict[int, Numbers], dict[int, Numbers | Runs]]:
-        """Where constants begin in the largest, and the elements or runs of those that are not a
-        beginning of it, but follow from the sizes; raises NotAlikeError for what is neither."""
+    def _constants(self) -> tuple[dict[int, Numbers], dict[int, Followed]]:
+        """Where constants begin in the largest, and how those that are not a beginning of it follow
+        from the sizes; raises NotAlikeError for what does neither."""
         windows: dict[int, Numbers] = {}
-        computed: dict[int, Numbers | Runs] = {}
+        computed: dict[int, Followed] = {}
         for value, array in self.base.constants.items():
             others = [each.other.constants[each.at[value]] for each in self.aligned]
             begin = self._window(value, array, others)
             if begin is not None:
                 windows[value] = begin
                 continue
-            how = numbers(others, self.points.fit) or runs(others, self.points.fit)
+            fit = self.points.fit
+            how = numbers(others, fit) or runs(others, fit) or bounded(array, others, fit)
             if how is None:
                 raise NotAlikeError(
                     f"a constant of type {self.base.values[value]}, which is computed from the "

@@ -29,7 +29,7 @@ _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
 _OTHERS = 4  # sizes that are tried in place of some
 _LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
-_ROUNDS = 16  # of sizes that decide between expressions
+_ROUNDS = 40  # of sizes that decide between expressions
 
 Box: TypeAlias = tuple[Symbol, ...]
 

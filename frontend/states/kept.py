@@ -12,6 +12,7 @@ from luthier.schedules.ir.placement import Placement
 from luthier.schedules.ir.size import Size
 
 from ..program import Call, Entry, OpenTensor, Part, Program, State, Step
+from .agreement import expecting
 from .growth import Growth
 
 
@@ -33,6 +34,7 @@ def _kept(
 ) -> Program:
     inputs, outputs = dict(program.inputs), dict(program.outputs)
     growing = {growth.name: growth for growth in grown}
+    program = expecting(program)
     program = replace(
         program,
         inputs=tuple((n, v) for n, v in program.inputs if n not in pairs),

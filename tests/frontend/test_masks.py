@@ -87,6 +87,23 @@ def test_a_mask_of_numbers_that_are_not_zero() -> None:
     assert not same(written(CUT, "float[1,4]"), of(numbers, 40)).found
 
 
+@pytest.mark.parametrize(
+    "mask",
+    [
+        "size = Constant <value = int64[2] {5, 4}> ()\n mask = Expand (m, size)",
+        "size = Constant <value = int64[2] {1, 4}> ()\n mask = Expand (m, size)",
+        "turned = Not (m)\n mask = Concat <axis = 1> (m, turned, m, m)",
+    ],
+    ids=["of constant sizes", "of a constant row", "made of several"],
+)
+def test_a_mask_whose_sizes_are_known_to_be_the_data_s(mask: str) -> None:
+    """The source may have fewer elements than the mask could be true for."""
+    body = CUT.replace("size = Shape (x)\n  mask = Expand (m, size)", mask)
+    assert body != CUT
+    proto = written(body, s="float[13]")
+    assert not same(proto, of(COLUMN, 13), of(np.zeros_like(COLUMN), 13)).found
+
+
 @pytest.mark.parametrize("join", ["add", "mul", "max", "min"])
 def test_what_is_there_is_joined_to_the_source(join: str) -> None:
     scatter = f'  y = ScatterND <reduction = "{join}"> (x, places, updates)\n'
@@ -144,6 +161,7 @@ def test_in_a_loop_and_in_a_branch() -> None:
         ("(flat, zero,", "(flat, one,"),
         ("Shape (places)", "Shape (found)"),
         ("Expand (m, size)", "Identity (m)"),
+        ("Shape (x)", "Constant <value = int64[2] {5, 1}> ()"),
         ("<perm = [1, 0]>", "<perm = [0, 1]>"),
         ("ScatterND", 'ScatterND <reduction = "median">'),
     ],

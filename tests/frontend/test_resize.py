@@ -14,7 +14,9 @@ import onnxruntime
 import pytest
 from onnx import helper
 from onnx_models import TARGET, case, compute, floats, integers, model
+from sized_models import opened, same_at_all_sizes
 
+import luthier
 from luthier.frontend import import_model
 from luthier.schedules import ModelError, UnsupportedOperator
 
@@ -252,3 +254,59 @@ def test_the_shape_of_a_result_is_known_where_onnx_infers_another(scale: float) 
         proto.graph.output[0].CopyFrom(helper.make_tensor_value_info("sum", 1, expected))
         out = compute(import_model(proto, TARGET), {"x": x})["sum"]
         assert list(out.shape) == expected
+
+
+@pytest.mark.parametrize(
+    "attrs",
+    [
+        dict(mode="linear"),
+        dict(mode="linear", coordinate_transformation_mode="asymmetric"),
+        dict(mode="cubic", coordinate_transformation_mode="pytorch_half_pixel"),
+        dict(mode="nearest"),
+    ],
+    ids=lambda attrs: " ".join(attrs.values()),
+)
+def test_an_image_of_any_size(attrs: dict[str, str]) -> None:
+    """Where the last elements have no neighbours follows from the size."""
+    proto = opened(
+        [helper.make_node("Resize", ["x", "", "scales"], ["y"], **attrs)],
+        {"x": ((1, 2, "h", "w"), "float32")},
+        {"y": "float32"},
+        {"scales": np.array([1, 1, 2, 3.5], np.float32)},
+    )
+    same_at_all_sizes(proto, {"h": "2..20", "w": "2..30"})
+
+
+def to_another_s_size(**attrs: str) -> onnx.ModelProto:
+    """A smaller image that gets the size of a larger one, as features of networks do."""
+    nodes = [
+        helper.make_node(
+            "MaxPool", ["x"], ["small"], kernel_shape=[2, 3], strides=[2, 3], ceil_mode=1
+        ),
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Resize", ["small", "", "", "shape"], ["large"], **attrs),
+        helper.make_node("Add", ["large", "x"], ["y"]),
+    ]
+    return opened(nodes, {"x": ((1, 16, "h", "w"), "float32")}, {"y": "float32"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "coordinates"),
+    [
+        ("nearest", "half_pixel"),
+        ("linear", "pytorch_half_pixel"),
+        ("linear", "align_corners"),
+        ("cubic", "asymmetric"),
+    ],
+)
+def test_to_another_s_size_whatever_that_is(mode: str, coordinates: str) -> None:
+    """Scales, and so weights, are others for each size: a run computes them."""
+    proto = to_another_s_size(mode=mode, coordinate_transformation_mode=coordinates)
+    same_at_all_sizes(proto, {"h": "6..24", "w": "7..24"}, count=1, dense=True)
+
+
+@pytest.mark.slow
+def test_kernels_find_the_same_places() -> None:
+    proto = to_another_s_size(mode="linear", coordinate_transformation_mode="half_pixel")
+    assert luthier.check(proto, shapes={"h": "6..40", "w": "7..40"}, log=None, threads=1).ok

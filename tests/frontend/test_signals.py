@@ -5,19 +5,33 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 from cases_signals import roi_align
 from onnx import helper
 from onnx_models import TARGET, agree, case, compute, floats, integers, model
-from sized_models import opened
+from sized_models import computed, opened
 from test_finding import same
 
-from luthier.frontend import import_graph, import_model
+from luthier.frontend import import_entry, import_graph, import_model
 from luthier.schedules.ops.counts import flops
 
 N = helper.make_node
 
 # ---- transforms ----
+
+
+@pytest.mark.parametrize("step", [(), (2,)], ids=["a step that is known", "a step of the run"])
+def test_a_real_signal_has_two_dimensions(step: tuple[int, ...]) -> None:
+    """As ONNX Runtime takes it, and onnx's own evaluator does not."""
+    x, window = floats(2, 100), floats(16)
+    made = case("STFT", x, np.int64(7), window, constants=(*(() if step else (1,)), *step))
+    session = onnxruntime.InferenceSession(made.model.SerializeToString())
+    (wanted,) = session.run(None, made.inputs)
+    (program,) = import_entry(made.model, TARGET).variants
+    found = computed(program, {}, made.inputs)["out0"]
+    assert found.shape == (2, 13, 9, 2)
+    np.testing.assert_allclose(found, wanted, 1e-4, 1e-4)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

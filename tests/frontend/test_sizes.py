@@ -9,7 +9,7 @@ import onnx
 import pytest
 import sized_models
 from onnx import helper
-from onnx_models import TARGET, compute, floats
+from onnx_models import TARGET, compute, expected, floats
 from sized_models import integers, opened, same_at_all_sizes
 
 from luthier.frontend import Entry, import_entry, import_model, read_model
@@ -38,6 +38,22 @@ def test_strides_over_sizes_round_down_and_multiply() -> None:
     (tokens, _) = entry.variants[0].outputs
     kind = entry.variants[0].type(tokens[1])
     assert str(kind) == "float32[1,((height-1)//4)*((width-1)//4),16]"
+
+
+def test_windows_far_apart_are_one_program_though_few_of_them_come_of_a_range() -> None:
+    """Frames of sound, 320 samples apart after seven layers: many rules give so few numbers."""
+    windows = [(10, 5), (3, 2), (3, 2), (3, 2), (3, 2), (2, 2), (2, 2)]
+    names = ["x", *(f"h{i}" for i in range(len(windows) - 1)), "y"]
+    nodes = [
+        N("MaxPool", [names[i]], [names[i + 1]], kernel_shape=[kernel], strides=[stride])
+        for i, (kernel, stride) in enumerate(windows)
+    ]
+    proto = opened(nodes, {"x": ((1, 2, "n"), "float32")}, {"y": "float32"})
+    (program,) = import_entry(proto, TARGET, {"n": "4000..9000"}).variants
+    for n in (4000, 4240, 6543, 8999):
+        x = floats(1, 2, n)
+        ours = compute(at(program, {"n": n}), {"x": x})["y"]
+        np.testing.assert_array_equal(ours, expected(proto, {"x": x})["y"])
 
 
 def test_attention_with_a_mask_and_positions_of_the_size() -> None:

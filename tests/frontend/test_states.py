@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import onnx.parser
 import pytest
 import state_models
 from onnx_models import TARGET
 from sized_models import N, opened
 
 from luthier.frontend import Entry, Library, import_entries, import_entry, read_model
+from luthier.frontend.program import Expect
 from luthier.frontend.program.library import verify_library
 from luthier.frontend.states.pairs import declare_states, state_pairs
 from luthier.schedules import ModelError, UnsupportedOperator
@@ -45,6 +47,40 @@ def test_a_cache_is_appended_to_in_place_and_attention_reads_it_where_it_lies() 
     for call in readers:
         appended = [s.after for s in program.states if s.before in call.args]
         assert max(position[value] for value in appended) < position[call.result]
+
+
+GROUPED = """<ir_version: 10, opset_import: ["": 21, "com.microsoft": 1]>
+decoder (float[1,tokens,16] q, float[1,tokens,16] k, float[1,tokens,16] v, int32[1] last,
+         %s past_0, %s past_1) => (float[1,tokens,16] y, %s present_0, %s present_1)
+<float scale = {0.03}, int32 total = {0}> {
+  y, present_0, present_1 = com.microsoft.GroupQueryAttention <num_heads = 2, kv_num_heads = 2%s>
+    (q, k, v, past_0, past_1, last, total%s)
+}
+"""
+FOUR_BITS = (
+    ', k_quant_type = "PER_TENSOR", v_quant_type = "PER_TENSOR", kv_cache_bit_width = 4',
+    ", , , , , , scale, scale",
+)
+
+
+@pytest.mark.parametrize(
+    ("cache", "more"), [("float[1,2,%s,8]", ("", "")), ("uint8[1,2,%s,4]", FOUR_BITS)]
+)
+def test_a_cache_of_groups_is_appended_to(cache: str, more: tuple[str, str]) -> None:
+    """Whether a run is told of as many keys as there are it asks before it writes anything."""
+    types = (cache % "past", cache % "past", cache % "all", cache % "all")
+    proto = onnx.parser.parse_model(GROUPED % (*types, *more))
+    shapes = {"tokens": range(2, 9), "past": range(1, 33)}
+    for program in import_entry(read_model(proto, shapes, state="auto"), TARGET).variants:
+        assert [name for name, _ in program.outputs] == ["y"]
+        assert [(s.name, s.axis, s.length) for s in program.states] == [
+            ("past_0", 2, "past"),
+            ("past_1", 2, "past"),
+        ]
+        (asked,) = (i for i, step in enumerate(program.steps) if isinstance(step, Expect))
+        written = {state.after for state in program.states}
+        first = min(i for i, s in enumerate(program.steps) if not written.isdisjoint(s.defines))
+        assert asked < first
 
 
 def test_entries_share_states_with_room_for_what_any_needs() -> None:

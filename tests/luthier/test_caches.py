@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import onnx
 import onnx.parser
 import pytest
 
+import luthier
 from luthier.correctness.reference import reference
 from luthier.frontend.onnx.read import read_model
 from luthier.inputs.samples import inputs_at, random_inputs
 from luthier.schedules import Tensor
+from luthier.schedules.errors import InputError
 
 # As onnxruntime-genai writes it: a mask of all keys says how many there are.
 DECODER = """
@@ -79,3 +84,28 @@ def test_rows_are_inside_of_a_cache(text: str, name: str, low: int, high: int) -
     model = onnx.parser.parse_model(f'<ir_version: 11, opset_import: ["": 24]> g {text}')
     read = read_model(model).proto
     assert set(random_inputs(read, 0)[name].tolist()) == set(range(low, high + 1))
+
+
+@pytest.mark.slow
+def test_a_cache_that_grows_is_a_state(tmp_path: Path) -> None:
+    """A run that is told of other keys than the state holds ends, and changes nothing."""
+    model = onnx.parser.parse_model(DECODER % ("all", "all"))
+    setting: Any = {
+        "shapes": {"batch": 1, "tokens": range(1, 5), "past": range(9), "mask": (1, "past+tokens")},
+        "state": {"past_key": "key", "past_value": "value"},
+        "log": None,
+        "threads": 1,
+    }
+    assert luthier.check(model, runs=1, **setting).ok
+    luthier.build(model, tmp_path / "grows", **setting)
+    rows = np.ones((1, 3, 16), np.float32)
+    with luthier.load(tmp_path / "grows") as grows:
+        grows.run({**dict.fromkeys("qkv", rows), "mask": np.ones((1, 3), np.int64)})
+        mask = np.ones((1, 6), np.int64)
+        mask[0, 5] = 0
+        with pytest.raises(InputError, match=r"GroupQueryAttention .*rows by .1., not .0."):
+            grows.run({**dict.fromkeys("qkv", rows), "mask": mask})
+        assert grows.state.lengths == {"past_key": 3, "past_value": 3}
+        mask[:] = 1
+        grows.run({**dict.fromkeys("qkv", rows), "mask": mask})
+        assert grows.state.lengths == {"past_key": 6, "past_value": 6}

@@ -7,12 +7,12 @@ repeated, and what is known of fewer rows is the beginning of what is known of m
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from .attention import LOWEST, scores
-from .caches import is_in_place
+from .caches import is_growing, is_in_place
 from .quantized_cache import caches
 from .rotary import angles_at, rotated
 from .sliding_cache import slide
@@ -25,7 +25,8 @@ _INT32, _INT64 = 6, 7
 class Sizes:
     """Of one node: ``past`` is the room that keys of earlier runs take.
 
-    ``in_place``: new ones are written there, too.
+    ``in_place``: new ones are written there, too. ``grows``: each batch has as many keys as there
+    is room for, and new ones come after them.
     """
 
     batch: int
@@ -35,6 +36,7 @@ class Sizes:
     heads: int
     groups: int
     in_place: bool
+    grows: bool = False
 
     @property
     def keys(self) -> int:
@@ -52,6 +54,7 @@ def _grouped(call: Spelling) -> Results:
         raise call.unsupported("a norm of queries and keys")
     sliding = bool(call.attr("sliding_window_cache", 0))
     q, k, v, sizes = parts(call, in_place=is_in_place(call.node) and not sliding)
+    sizes = replace(sizes, grows=is_growing(call.node))
     if sliding and (not sizes.past or not call.attr("causal", 1)):
         raise call.unsupported("a sliding cache that is left out, or of keys that come later,")
     before = earlier(call, sizes, call.given(5), call.input(16)) if sizes.past else ""
@@ -79,7 +82,11 @@ def _grouped(call: Spelling) -> Results:
     k, v = (kind.floats(call, x) for kind, x in zip(kinds, read, strict=True))
     masks = [for_groups(call, sizes, mask) for mask in masks]
     y, shown = attend(call, sizes, q, k, v, masks)
-    k, v = (kind.closed(call, x) for kind, x in zip(kinds, held, strict=True))
+    if sizes.grows and sizes.past:  # what is there stays as it is
+        ends = [kind.closed(call, x) for kind, x in zip(kinds, new, strict=True)]
+        k, v = (call.emit("Concat", call.input(i), x, axis=2) for i, x in enumerate(ends, 3))
+    else:
+        k, v = (kind.closed(call, x) for kind, x in zip(kinds, held, strict=True))
     return y, k, v, "" if sliding else shown
 
 
@@ -147,7 +154,9 @@ def present(
     call: Spelling, sizes: Sizes, past: Sequence[str], new: Sequence[str], before: str
 ) -> list[str]:
     """All keys and values, [batch, groups, keys, columns] each."""
-    pairs = zip(past, new, strict=True)
+    pairs = list(zip(past, new, strict=True))
+    if sizes.grows and sizes.past:
+        return [call.emit("Concat", *pair, axis=2) for pair in pairs]
     return [_present(call, sizes, *pair, before) if before else pair[1] for pair in pairs]
 
 
@@ -175,9 +184,11 @@ def _present(call: Spelling, sizes: Sizes, past: str, new: str, before: str) -> 
 def _masks(call: Spelling, sizes: Sizes, before: str) -> list[str]:
     """What is added to scores [batch, groups, rows' heads, keys]: keys before a row's own count, or
     all that there are."""
-    keys = call.constant(np.arange(sizes.keys).reshape(1, 1, 1, sizes.keys), "int64")
+    earliest = -sizes.past if sizes.grows else 0
+    places = np.arange(earliest, earliest + sizes.keys).reshape(1, 1, 1, -1)
+    keys = call.constant(places, "int64")
     own = last = call.constant(np.arange(sizes.rows).reshape(1, 1, sizes.rows, 1), "int64")
-    if before:  # once for each key, whichever kernels these steps are of
+    if before and not sizes.grows:  # once for each key, whichever kernels these steps are of
         keys = call.emit("Sub", keys, call.reshape(before, sizes.batch, 1, 1, 1))
     window = call.attr("local_window_size", -1)
     if not call.attr("causal", 1):
