@@ -127,6 +127,16 @@ def _indexed(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     return bool(((places >= -size) & (places < size)).all())
 
 
+def _scattered(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
+    """Of NaN and other numbers that meet at a place, the order decides what engines keep."""
+    reduction = next((a.s for a in node.attribute if a.name == "reduction"), b"")
+    x, _, updates = given
+    meets = reduction in (b"min", b"max") and x.dtype.kind == "f"
+    if meets and (np.isnan(x).any() or np.isnan(updates).any()):
+        return False
+    return node.op_type == "ScatterND" or _indexed(node, given)
+
+
 def _class_numbers(node: onnx.NodeProto, given: Sequence[Array]) -> bool:
     x = given[0]
     return bool((np.abs(x.astype(np.float64)) < 1e6).all() and (x == np.round(x)).all())
@@ -182,7 +192,8 @@ _RULES: Mapping[str, Callable[[onnx.NodeProto, Sequence[Array]], bool]] = {
     "Split": _divides,
     "CDist": _all_finite,
     "Compress": _within,
-    **dict.fromkeys(("Gather", "GatherElements", "Scatter", "ScatterElements"), _indexed),
+    **dict.fromkeys(("Gather", "GatherElements"), _indexed),
+    **dict.fromkeys(("Scatter", "ScatterElements", "ScatterND"), _scattered),
     "NonMaxSuppression": _scored,
     "SkipLayerNormalization": _skips,
     "SkipSimplifiedLayerNormalization": _skips,

@@ -13,7 +13,8 @@ DOCUMENTED: Mapping[str, str] = {
     r"(alpha|beta)=\S+ of integers is not supported": "with a factor that is none",
     r"cannot be converted to ONNX operator set": "an operator set that onnx cannot convert",
     r"at first and .* after an iteration": "a carried value whose type changes, or whose shape",
-    r"in one branch and .* in the other": "`if` whose branches give different shapes",
+    r"in one branch and .* in the other": "`if` whose branches give different ranks or",
+    r"which is found in it, each time anew": "whose results have other sizes each time",
     r"known at build time": "shapes that values decide at run time",
 }
 

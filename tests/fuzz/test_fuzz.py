@@ -22,6 +22,7 @@ from tests.fuzz import ours, sizes
 from tests.fuzz import search as searching
 from tests.fuzz.__main__ import main
 from tests.fuzz.case import FINDERS, MICROSOFT, Case, Port, Setting, reads
+from tests.fuzz.defined import defined
 from tests.fuzz.draft import Growth, UnfitError
 from tests.fuzz.faults import broken
 from tests.fuzz.grow import OPSETS, grow
@@ -256,6 +257,16 @@ def test_either_of_two_references_that_disagree_is_right() -> None:
     assert judge(case, {"y": theirs[0]}).verdict is Verdict.RIGHT
     assert judge(case, {"y": theirs[1]}).verdict is Verdict.DISAGREEMENT
     assert judge(case, {"y": theirs[0] + 77}).verdict is Verdict.WRONG
+
+
+@pytest.mark.parametrize("op", ["ScatterElements", "ScatterND"])
+def test_which_of_nan_and_a_number_is_the_least_at_a_place_is_not_judged(op: str) -> None:
+    """ONNX Runtime keeps what their order leaves."""
+    x, places = np.ones(1, np.float32), np.zeros((2, 1)[: 1 + (op == "ScatterND")], np.int64)
+    for reduction, wanted in (("min", False), ("add", True)):
+        node = helper.make_node(op, ["x", "i", "u"], ["y"], reduction=reduction)
+        assert defined(node, [x, places, np.array([np.nan, 1], np.float32)]) is wanted
+        assert defined(node, [x, places, np.ones(2, np.float32)])
 
 
 @pytest.mark.parametrize("op", ["If", "Loop", "Scan"])
