@@ -6,7 +6,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from luthier.schedules.ir.core import Region
 from luthier.schedules.ir.workload import Node
@@ -15,6 +15,9 @@ from ..graph.arrays import Mark, mark
 from ..program import Branch, Call, Loop, Program, Step
 from ..program.steps import walk
 from .computed import may_be_computed
+
+_Told: TypeAlias = tuple[Mark, str]
+"""What tells a constant: its elements, and which calls read it."""
 
 
 class NotAlikeError(Exception):
@@ -38,7 +41,8 @@ class Alignment:
     def __init__(self, base: Program, other: Program) -> None:
         self.base, self.other = base, other
         ours, theirs = _marks(base), _marks(other)
-        # Of several constants that are as large as they may be, some may have equal elements.
+        # Of constants that are as large as was found, some may have equal elements, or those of
+        # others in the other program.
         counts = [Counter(marks.values()) for marks in (ours, theirs)]
         both = {each for each, count in counts[0].items() if count == counts[1][each]}
         places: dict[str, list[int]] = defaultdict(list)
@@ -106,13 +110,13 @@ def _named(step: Step) -> str:
     return step.source or type(step).__name__
 
 
-def _marks(program: Program) -> dict[int, Mark]:
+def _marks(program: Program) -> dict[int, _Told]:
     """Of constants. One that may be computed from sizes has none: it may happen to be another."""
-    arrays = program.constants.items()
-    return {value: mark(array) for value, array in arrays if not may_be_computed(array)}
+    arrays, read = program.constants.items(), _read(program, {})
+    return {v: (mark(array), read[v]) for v, array in arrays if not may_be_computed(array)}
 
 
-def _among(marks: dict[int, Mark], both: Collection[Mark]) -> dict[int, Mark]:
+def _among(marks: dict[int, _Told], both: Collection[_Told]) -> dict[int, _Told]:
     return {value: each for value, each in marks.items() if each in both}
 
 
@@ -123,7 +127,7 @@ class _Made(NamedTuple):
     needs: tuple[int, ...]
 
 
-def _keys(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
+def _keys(program: Program, marks: dict[int, _Told]) -> dict[int, str]:
     """Of each value what it is computed by, without numbers; constants are told apart by marks."""
     made, named = _made(program), defaultdict[int, list[str]](list)
     for name, value in program.outputs:
@@ -159,7 +163,7 @@ def _made(program: Program) -> dict[int, _Made]:
     return made
 
 
-def _read(program: Program, marks: dict[int, Mark]) -> dict[int, str]:
+def _read(program: Program, marks: Collection[int]) -> dict[int, str]:
     """Of each constant that has no mark, by which calls it is read: where some are made earlier or
     later for other sizes, their order tells nothing."""
     told: dict[int, set[str]] = {v: set() for v in program.constants if v not in marks}

@@ -39,7 +39,10 @@ def _emit_quantize(node: Node, args: Sequence[Expr], dtypes: Sequence[str], let:
 def emit_returned(element: DType, x: Expr, zero: Expr, scale: Expr, let: Let) -> Expr:
     """What comes back of ``x`` after it was quantised to this type: it never leaves the floats."""
     limited = _limited(element, x, zero, let)
-    return tirx.call_llvm_pure_intrin("float32", "llvm.roundeven", limited) * scale
+    rounded = tirx.call_llvm_pure_intrin("float32", "llvm.roundeven", limited)
+    # Whole numbers have no zero with a sign, which a sum with 0 takes away.
+    none = tirx.const(0, "float32")
+    return tirx.call_llvm_pure_intrin("float32", "llvm.fmuladd", rounded, scale, none)
 
 
 def _with_unit(element: DType, x: Expr, zero: Expr, let: Let) -> Expr:

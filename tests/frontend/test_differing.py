@@ -170,7 +170,7 @@ def test_iterations_that_find_sizes_of_their_own() -> None:
 
 @pytest.mark.parametrize("first", ["NonZero", "Expand"])
 def test_what_counts_the_same_truths_is_one_size(first: str) -> None:
-    """As exporters spell ``x[x > 0] = 7``, the count before the places or after."""
+    """As exporters spell ``x[x > 0] * 7``, the count before the places or after."""
     found_ = [N("NonZero", ["mask"], ["places"]), N("Transpose", ["places"], ["rows"], perm=[1, 0])]
     counted = [
         N("Reshape", ["mask", "all"], ["flat"]),
@@ -181,7 +181,8 @@ def test_what_counts_the_same_truths_is_one_size(first: str) -> None:
     both = [*found_, *counted] if first == "NonZero" else [*counted, *found_]
     nodes = [
         N("Greater", ["x", "zero"], ["mask"]), *both,
-        N("ScatterND", ["x", "rows", "updates"], ["y"]),
+        N("GatherND", ["x", "rows"], ["some"]), N("Mul", ["some", "updates"], ["scaled"]),
+        N("ReduceSum", ["scaled"], ["y"], keepdims=0),
     ]  # fmt: skip
     constants = {"zero": np.float32(0), "all": integers(-1), "seven": np.float32(7)}
     proto = opened(nodes, {"x": ((4, 5), "float32")}, {"y": "float32"}, constants)

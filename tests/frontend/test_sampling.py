@@ -94,7 +94,9 @@ def test_what_is_present_is_less_likely() -> None:
     """And with next to no temperature, the likeliest token is drawn."""
     sharp = {"rows": 2, "longest": 8, "top_p": 1.0, "temperature": 1e-3, "min_tokens_to_keep": 1}
     prompt = np.tile(PROMPT[:1, :3], (2, 1))
-    np.testing.assert_array_equal(drawn(**sharp), agree(*greedy(prompt, longest=8)))
+    np.testing.assert_array_equal(
+        drawn(**sharp), agree(*greedy(prompt, decoder="fused", longest=8))
+    )
     word = int(drawn(**sharp)[0, 3])
     mask = np.zeros((2, WORDS), np.int32)
     mask[0, word] = 1
