@@ -47,3 +47,20 @@ def test_constants_of_few_numbers_are_told_by_what_reads_them(order: tuple[str, 
     aligned = Alignment(base, other)
     for i, call in enumerate(base.calls):
         assert aligned.call(call) is other.calls[i]
+
+
+def rows(first: int, second: int) -> Program:
+    """What two constants of zeros are made into, as long as was found."""
+    types = [Tensor((n, 1)) for n in (first, second)]
+    steps = tuple(
+        Call(Workload((x,), (False,), (node("negative", (0,), x),)), (i,), 2 + i, f"Neg '{i}'")
+        for i, x in enumerate(types)
+    )
+    zeros = {i: np.zeros(x.shape, np.float32) for i, x in enumerate(types)}
+    return Program("rows", (*types, *types), (), (("a", 2), ("b", 3)), zeros, {}, steps)
+
+
+def test_one_may_have_the_elements_that_another_has_for_other_sizes() -> None:
+    base, other = rows(30, 8), rows(8, 2)
+    aligned = Alignment(base, other)
+    assert [aligned.at[value] for value in base.constants] == list(other.constants)
