@@ -26,6 +26,7 @@ class Varies(NamedTuple):
 Varying = Mapping[str, Varies]
 """By value, of those in a graph that follow from what a run finds."""
 
+_ALL = 2**31 - 1  # elements, of which no tensor has more
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
 
@@ -60,13 +61,23 @@ def is_cut_short(
     varies = found.axes if found else ()
     if node.op_type == "Pad":
         return any(varies) and known(node.input[1]) is None
-    if node.op_type != "Slice" or not any(varies):
+    if node.op_type != "Slice" or not any(varies) or _takes_all(node, known):
         return False
     if len(node.input) < 4 or not node.input[3]:
         return True
     axes = known(node.input[3])
     rank = len(varies)
     return axes is not None and any(varies[a] for a in axes.flat if -rank <= a < rank)
+
+
+def _takes_all(node: onnx.NodeProto, known: Callable[[str], Array | None]) -> bool:
+    """Whether a slice is of all that there is, as ``x[:]`` is."""
+    first, end, *rest = (known(name) if name else None for name in node.input[1:])
+    step = rest[1] if len(rest) > 1 else None
+    if first is None or end is None or (len(node.input) > 4 and node.input[4] and step is None):
+        return False
+    forwards = step is None or bool((step == 1).all())
+    return forwards and not first.any() and bool((end >= _ALL).all())
 
 
 def _following(nodes: Sequence[onnx.NodeProto], sized: Collection[str]) -> set[str]:

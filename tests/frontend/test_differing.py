@@ -243,3 +243,20 @@ def test_a_branch_that_a_found_size_decides_finds_more() -> None:
     scores = np.random.default_rng(1).random((1, 1, 9), np.float32)
     runs = [{"boxes": boxes, "scores": each} for each in (scores, scores * 0.1, scores + 0.5)]
     same(parsed(text), runs)
+
+
+@pytest.mark.parametrize("steps", [None, 1])
+def test_a_slice_of_all_that_was_found_is_as_long(steps: int | None) -> None:
+    """As exporters spell ``found[:]``."""
+    more = [] if steps is None else ["one"]
+    nodes = [
+        N("Greater", ["x", "zero"], ["mask"]), N("NonZero", ["mask"], ["places"]),
+        N("Transpose", ["places"], ["rows"], perm=[1, 0]),
+        N("Slice", ["rows", "first", "end", "first", *more], ["all"]),
+        N("GatherND", ["x", "all"], ["y"]),
+    ]  # fmt: skip
+    end = integers(np.iinfo(np.int64).max)
+    constants = {"zero": np.float32(0), "first": integers(0), "end": end, "one": integers(1)}
+    proto = opened(nodes, {"x": ((4, 5), "float32")}, {"y": "float32"}, constants)
+    entry = same(proto, [{"x": floats(4, 5)}, {"x": -np.abs(floats(4, 5))}])
+    assert len(entry.variants[0].symbols) == 1
