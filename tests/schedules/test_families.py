@@ -1,8 +1,4 @@
-"""Every family of kernels, on odd shapes and every level, against float64; see ``caller``.
-
-A workload is tried on one level, the next one on the next; what is at the edges of a template is
-tried on all of them where it is tested by itself.
-"""
+"""Every family of kernels, on odd shapes and every level, against float64; see ``caller``."""
 
 from __future__ import annotations
 
@@ -278,7 +274,7 @@ def few_rows(rng: random.Random) -> Workload:
 
 FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
     "direct convolution": (direct, 8),
-    "first layer": (first_layer, 3),
+    "first layer": (first_layer, 2),
     "pointwise convolution": (pointwise, 4),
     "winograd": (winograd, 5),
     "depthwise": (depthwise, 6),
@@ -304,7 +300,7 @@ FAMILIES: dict[str, tuple[Callable[[random.Random], Workload], int]] = {
 @pytest.mark.parametrize("family", FAMILIES)
 def test_random_workloads_of_a_family_are_right(family: str, level: str) -> None:
     make, count = FAMILIES[family]
-    for seed in range(RUNNABLE.index(level), count, len(RUNNABLE)):
+    for seed in range(count):
         rng = random.Random(f"{family} {seed}")
         verify(make(rng), level, samples=1, relative=1e-5, of_sum=2e-6, absolute=2e-6)
 

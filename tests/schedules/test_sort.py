@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Sequence
-from typing import TypeVar
 
 import numpy as np
 import pytest
@@ -27,7 +26,6 @@ from luthier.schedules.templates.sort.form import Knobs
 TARGET = TARGETS[RUNNABLE[-1]]
 METHODS = ("insert", "lanes", "reservoir", "digits")
 Shape = tuple[int, ...]
-T = TypeVar("T")
 
 
 def first(shape: Shape, axis: int, k: int, largest: bool, dtype: str = "float32") -> Workload:
@@ -84,12 +82,6 @@ def check(workloads: Sequence[Workload], seed: int, methods: Sequence[str] = MET
             assert np.array_equal(got, run(kernel.workload, [x])), (kernel.schedule, tensor)
 
 
-def either_way(shapes: Sequence[T], dtype: str) -> list[tuple[T, bool]]:
-    """Whether the largest of a shape come first: for every other type, and shape of a type."""
-    first_of_type = list(ACCEPTED).index(dtype)
-    return [(shape, (i + first_of_type) % 2 == 0) for i, shape in enumerate(shapes)]
-
-
 @pytest.mark.parametrize("dtype", ACCEPTED)
 def test_the_first_of_rows(dtype: str) -> None:
     shapes: list[tuple[Shape, int, int]] = [
@@ -99,7 +91,8 @@ def test_the_first_of_rows(dtype: str) -> None:
         ((3, 90, 5), 1, 33),
         ((130, 7), 0, 2),
     ]
-    check([first(*shape, way, dtype) for shape, way in either_way(shapes, dtype)], len(dtype))
+    each = itertools.product(shapes, (False, True))
+    check([first(*shape, largest, dtype) for shape, largest in each], seed=len(dtype))
 
 
 @pytest.mark.parametrize("dtype", ACCEPTED)
@@ -113,7 +106,8 @@ def test_the_first_of_rows_in_lanes(dtype: str) -> None:
         ((71, 20), 1, 1),
         ((21, 90), 1, 18),
     ]
-    workloads = [first(*shape, way, dtype) for shape, way in either_way(shapes, dtype)]
+    each = itertools.product(shapes, (False, True))
+    workloads = [first(*shape, largest, dtype) for shape, largest in each]
     assert all(form.together for workload in workloads for form in forms(workload, TARGET))
     check(workloads, seed=len(dtype), methods=("lanes",))
 

@@ -25,10 +25,14 @@ Made = Sequence[tuple[Workload, Schedule]]
 WAYS = [(False, False), (True, False), (True, True)]  # what is handed: operands, the result
 
 
-def verify(workload: Workload, *some: list[np.ndarray], samples: int = 1) -> None:
-    """Against float64, of rounded operands, on ``some`` inputs, else on random ones; shares are
-    rounded too, by 2^-9 of themselves."""
-    made: list[tuple[Workload, Schedule]] = []
+def verify(workload: Workload, inputs: list[np.ndarray] | None = None, samples: int = 1) -> None:
+    """Against float64, of rounded operands; shares are rounded too, by 2^-9 of themselves."""
+    inputs = draw(workload) if inputs is None else inputs
+    given = [rounded(a) if i in workload.nodes[0].args[:3] else a for i, a in enumerate(inputs)]
+    with np.errstate(all="ignore"):
+        want = reference(workload, given)
+    most = np.abs(want[np.isfinite(want)]).max(initial=0)
+    made = []
     for way in WAYS if workload.nodes[0].attr("sizes")[4] % 2 == 0 else WAYS[:1]:
         changed = handed(workload, *way)
         found = [
@@ -36,26 +40,15 @@ def verify(workload: Workload, *some: list[np.ndarray], samples: int = 1) -> Non
         ]
         assert default(changed, ROUNDING) == found[0]
         made += [(changed, schedule) for schedule in found]
-    library = compiled(made)
-    for inputs in some or (draw(workload),):
-        given = [rounded(a) if i in workload.nodes[0].args[:3] else a for i, a in enumerate(inputs)]
-        with np.errstate(all="ignore"):
-            want = reference(workload, given)
-        most = np.abs(want[np.isfinite(want)]).max(initial=0)
-        limit = 2.0**-7 * most + 2.0**-8 * np.where(np.isfinite(want), np.abs(want), 0)
-        for title, wide, _ in results(library, made, inputs):
-            compare(wide, want, limit, title)
+    limit = 2.0**-7 * most + 2.0**-8 * np.where(np.isfinite(want), np.abs(want), 0)
+    for title, wide, _ in results(made, inputs):
+        compare(wide, want, limit, title)
 
 
-def compiled(made: Made) -> Library:
-    kernels = [instantiate(changed, ROUNDING, schedule) for changed, schedule in made]
-    return Library(kernels, compiled_for())
-
-
-def results(
-    library: Library, made: Made, inputs: Sequence[np.ndarray]
-) -> Iterator[tuple[str, np.ndarray, bool]]:
+def results(made: Made, inputs: Sequence[np.ndarray]) -> Iterator[tuple[str, np.ndarray, bool]]:
     """What each kernel is, its result as float32, and whether that was rounded to bfloat16."""
+    kernels = [instantiate(changed, ROUNDING, schedule) for changed, schedule in made]
+    library = Library(kernels, compiled_for())
     for i, (changed, schedule) in enumerate(made):
         arrays = [
             a.astype(BF16).view(np.uint16) if t.dtype == "bfloat16" else a
@@ -84,15 +77,14 @@ def test_several_blocks_of_rows_and_keys(tiles: None) -> None:
     verify(packed(1, 2, 291, 32, empty_is_zero=True), samples=2)
 
 
-def test_scores_that_are_no_numbers(tiles: None) -> None:
+@pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+def test_scores_that_are_no_numbers(number: float, tiles: None) -> None:
     """In one key, and in all keys of a row; keys after the last one have no part."""
-    workload, some = packed(1, 1, 40, 24, empty_is_zero=True), []
-    for number in (np.inf, -np.inf, np.nan):
-        inputs = draw(workload)
-        inputs[1][0, 0, 17, 3] = number
-        inputs[1][0, 0, :, 30] = number
-        some.append(inputs)
-    verify(workload, *some)
+    workload = packed(1, 1, 40, 24, empty_is_zero=True)
+    inputs = draw(workload)
+    inputs[1][0, 0, 17, 3] = number
+    inputs[1][0, 0, :, 30] = number
+    verify(workload, inputs)
 
 
 def test_values_that_are_no_numbers_stay_in_their_column(tiles: None) -> None:
@@ -120,5 +112,5 @@ def test_products_before_depthwise_convolutions(
             if schedule.template == "separable_bfloat16"
         ]
     assert len(made) >= len(WAYS)
-    for title, wide, is_rounded in results(compiled(made), made, inputs):
+    for title, wide, is_rounded in results(made, inputs):
         compare(wide, want, 1e-4 + 2.0**-8 * np.abs(want) * is_rounded, title)

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
-from caller import RUNNABLE, draw, in_turn, verify
+from caller import RUNNABLE, draw, verify
 from hypothesis import given
 from hypothesis import strategies as st
 from workloads import conv, conv_planes, conv_transpose, pool, separable
@@ -275,17 +275,13 @@ CASES = {
 }
 
 
-CASES_IN_TURN = dict(in_turn(CASES))
-
-
 @pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("name", CASES)
 def test_edges(name, level):
-    """With default schedules on each level, and with some others on one, each case on the next."""
     template, workload = CASES[name]
-    samples = {"winograd": 0, "separable": 4}.get(template, 1)
-    others = (CASES_IN_TURN[name] == level) * samples
-    verify(workload, level, samples=others, template=template)
+    verify(
+        workload, level, samples={"winograd": 0, "separable": 4}.get(template, 1), template=template
+    )
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
