@@ -26,8 +26,8 @@ _SAME = frozenset(
 )
 # So it is of these where the other input is one number.
 _OF_TWO = frozenset("Add And Div Mul Or Pow Sub Xor".split())
-# Their result has as many dimensions as their first input.
 _BEYOND = 2**31 - 1  # no dimension is as large
+# Their result has as many dimensions as their first input.
 _OF_SAME_RANK = frozenset({"Pad", "Slice", "Tile"})
 # Of these the operand that has the axes which it is along; others are the same before and after.
 _AXES = {"Slice": 3, "Squeeze": 1, "Unsqueeze": 1}
@@ -135,17 +135,18 @@ def _moved(node: onnx.NodeProto, dims: Dims, known: Known) -> Iterator[tuple[str
     elif node.op_type in _AXES and len(node.input) > _AXES[node.op_type]:
         given = known(node.input[_AXES[node.op_type]])
         axes = [] if given is None else given.reshape(-1).tolist()
-        whole = _is_whole(node, known) if node.op_type == "Slice" else ()
+        whole = whole_axes(node, known) if node.op_type == "Slice" else ()
         left = [axis for axis, all_of in zip_longest(axes, whole) if not all_of]
         before = None if given is None else _before(node.op_type, left, dims)
         if before is not None:
             yield node.input[0], before
 
 
-def _is_whole(node: onnx.NodeProto, known: Known) -> list[bool]:
+def whole_axes(node: onnx.NodeProto, known: Known) -> list[bool]:
     """Of the axes of a ``Slice`` whether it takes all that there is."""
-    starts, ends, steps = (known(node.input[i]) if i < len(node.input) else None for i in (1, 2, 4))
-    if starts is None or ends is None or (steps is None and len(node.input) > 4):
+    names = (*node.input, "", "", "")
+    starts, ends, steps = (known(names[i]) if names[i] else None for i in (1, 2, 4))
+    if starts is None or ends is None or (steps is None and names[4]):
         return []
     each = zip_longest(starts.flat, ends.flat, () if steps is None else steps.flat, fillvalue=1)
     return [start == 0 and end >= _BEYOND and step == 1 for start, end, step in each]

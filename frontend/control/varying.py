@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 import onnx
 from onnx import shape_inference
 
-from ..graph import Array
 from ..onnx.opset import is_onnx
 from ..onnx.scopes import every_node, reads
+from .declared import Known, whole_axes
 from .stages import is_finder
 
 
@@ -26,7 +26,6 @@ class Varies(NamedTuple):
 Varying = Mapping[str, Varies]
 """By value, of those in a graph that follow from what a run finds."""
 
-_ALL = 2**31 - 1  # elements, of which no tensor has more
 _OF_SHAPES = frozenset({"Shape", "Size"})
 
 
@@ -49,9 +48,7 @@ def varying_axes(model: onnx.ModelProto, sized: Collection[str] = ()) -> Varying
     return {}
 
 
-def is_cut_short(
-    node: onnx.NodeProto, varying: Varying, known: Callable[[str], Array | None]
-) -> bool:
+def is_cut_short(node: onnx.NodeProto, varying: Varying, known: Known) -> bool:
     """Whether a node takes some of what a run finds, or pads that to a size: whether it leaves it
     as it is depends on how much there is. ``known`` gives the numbers of a value, where they are.
     """
@@ -61,23 +58,16 @@ def is_cut_short(
     varies = found.axes if found else ()
     if node.op_type == "Pad":
         return any(varies) and known(node.input[1]) is None
-    if node.op_type != "Slice" or not any(varies) or _takes_all(node, known):
+    if node.op_type != "Slice" or not any(varies):
+        return False
+    whole = whole_axes(node, known)
+    if whole and all(whole):  # as ``x[:]`` is
         return False
     if len(node.input) < 4 or not node.input[3]:
         return True
     axes = known(node.input[3])
     rank = len(varies)
     return axes is not None and any(varies[a] for a in axes.flat if -rank <= a < rank)
-
-
-def _takes_all(node: onnx.NodeProto, known: Callable[[str], Array | None]) -> bool:
-    """Whether a slice is of all that there is, as ``x[:]`` is."""
-    first, end, *rest = (known(name) if name else None for name in node.input[1:])
-    step = rest[1] if len(rest) > 1 else None
-    if first is None or end is None or (len(node.input) > 4 and node.input[4] and step is None):
-        return False
-    forwards = step is None or bool((step == 1).all())
-    return forwards and not first.any() and bool((end >= _ALL).all())
 
 
 def _following(nodes: Sequence[onnx.NodeProto], sized: Collection[str]) -> set[str]:

@@ -39,19 +39,19 @@ class _Plain:
     """The convolution of an image [n, h, w, c] that a ``conv2d_transpose`` is."""
 
     def __init__(self, node: Node, image: Sequence[int], constants: Mapping[int, Array]) -> None:
-        self.node, self.image = node, image
+        self.node = node
         self.weights = constants[node.args[1]]  # [c, height, width, k / groups]
         self.strides, self.groups = node.attr("strides"), node.attr("groups")
         self.dilations = node.attr("dilations")
-        _, *kernel, self.per_group = self.weights.shape
+        _, *kernel, _ = self.weights.shape
         self.taps = [math.ceil(t / s) for t, s in zip(kernel, self.strides, strict=True)]
         before = node.attr("pads")[:2]  # outputs that the image's first window does not give
-        self.first = [p // s for p, s in zip(before, self.strides, strict=True)]
+        first = [p // s for p, s in zip(before, self.strides, strict=True)]
         self.cut = [p % s for p, s in zip(before, self.strides, strict=True)]
         ends = zip(self.cut, node.out.shape[1:3], self.strides, strict=True)
         self.blocks = [math.ceil((cut + out) / s) for cut, out, s in ends]
         reach = [(t - 1) * d for t, d in zip(self.taps, self.dilations, strict=True)]
-        self.before = [r - f for r, f in zip(reach, self.first, strict=True)]
+        self.before = [r - f for r, f in zip(reach, first, strict=True)]
         sides = zip(self.blocks, image[1:3], reach, self.before, strict=True)
         self.after = [count - size + r - p for count, size, r, p in sides]
 

@@ -33,32 +33,21 @@ def by_lanes(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) -> N
     """Block ``number`` of rows, of which each outer index has ``blocks``."""
     outer, length, inner = form.sizes
     wanted, step = form.wanted, form.together
+    kind = _Rows if wanted <= FEW else _ManyWanted
     if inner == 1:  # all rows follow one another
         for begin, extent in builder.block(number, step, outer):
             for offset, lanes in tail(0, extent, step):
                 row = builder.let(begin + offset)
-                _rows(builder, form, lanes, (length, 1), (wanted, 1)).sort(
-                    row * length, row * wanted
-                )
+                rows = kind(builder, form, lanes, (length, 1), (wanted, 1))
+                rows.sort(row * length, row * wanted)
         return
     outer, block = builder.let(divide(number, blocks)), builder.let(modulo(number, blocks))
     for begin, extent in builder.block(block, step, inner):
         for offset, lanes in tail(0, extent, step):
             column = builder.let(begin + offset)
             source = builder.let(outer * (length * inner) + column)
-            rows = _rows(builder, form, lanes, (1, inner), (1, inner))
+            rows = kind(builder, form, lanes, (1, inner), (1, inner))
             rows.sort(source, outer * (wanted * inner) + column)
-
-
-def _rows(
-    builder: PhaseBuilder,
-    form: Sort,
-    lanes: int,
-    apart: tuple[Index, Index],
-    apart_out: tuple[Index, Index],
-) -> _Rows:
-    kind = _Rows if form.wanted <= FEW else _ManyWanted
-    return kind(builder, form, lanes, apart, apart_out)
 
 
 def _type_of(form: Sort) -> str:
