@@ -193,15 +193,30 @@ def fill(
     """
     workload = {**KERNELS, **SURVEY}[name]
     rng = random.Random(f"{seed} {name}")
+    drawn: set[Schedule] = set()
+    for known in explored(workload, trials, measurer, rng, by_chance, drawn):
+        yield Pool(name, workload, target, dict(known), frozenset(drawn))
+
+
+def explored(
+    workload: Workload,
+    trials: int,
+    measurer: Measurer,
+    rng: random.Random,
+    by_chance: float,
+    drawn: set[Schedule],
+) -> Iterator[Mapping[Schedule, float]]:
+    """Seconds of ever more schedules, the default first, up to ``trials`` or all that there are;
+    ``drawn`` gets those of them that are random."""
+    target = measurer.target
     found = spaces(workload, target)
     known: dict[Schedule, float] = {}
-    drawn: set[Schedule] = set()
     waiting = [default(workload, target)]
     while waiting and len(known) < trials:
         for shown in measurer.measure(workload, waiting, min(known.values(), default=None)):
             record = measurer.record(workload, shown)
             known[record.schedule] = record.seconds
-        yield Pool(name, workload, target, dict(known), frozenset(drawn))
+        yield known
         wanted = min(BATCH, trials - len(known))
         fresh = _fresh(found, known, rng, wanted, by_chance)
         drawn.update(normal(s) for s, at_random in fresh if at_random)

@@ -104,6 +104,7 @@ def _depthwise_and_groups() -> Iterator[Point]:
         yield conv((28, 28), (128, 128), (3, 3), groups=groups)
     for side, channels, kernel in (
         (112, 32, 3), (56, 144, 3), (28, 240, 5), (14, 480, 3), (7, 960, 5), (56, 96, 7),
+        (56, 128, 1),
     ):  # fmt: skip
         for stride in (1, 2):
             both = (channels, channels)

@@ -53,3 +53,10 @@ def points(seed: int, *, short: bool = False) -> Sequence[Point]:
         found += grid
         found += [kind.drawn(rng) for _ in range(max(1, len(grid) // 10))]
     return list({(point.family, point.name): point for point in found}.values())
+
+
+def drawn(seed: int, each: int) -> list[Point]:
+    """So many of each kind, none of which anybody chose."""
+    rng = random.Random(seed)
+    found = [kind.drawn(rng) for kind in _KINDS for _ in range(each)]
+    return list({(point.family, point.name): point for point in found}.values())

@@ -25,6 +25,7 @@ from .normalizations import find_normalizations
 from .pool_planes import pool_planes
 from .quantized import stay_quantized
 from .reciprocals import multiply_by_reciprocals
+from .scales_as_products import scales_as_products
 from .sink_enlargements import sink_enlargements
 from .sink_reshapes import sink_reshapes
 from .tie_weights import tie_weights
@@ -69,6 +70,7 @@ PASSES = (
     Pass(drop_broadcasts, requires={_P.FOLDED}),
     Pass(join_group_norms, requires={_P.FOLDED}),
     Pass(transposed_as_plain, requires={_P.FOLDED}),
+    Pass(scales_as_products),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
     Pass(pool_planes, requires={_P.CHANNELS_LAST}),
     Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
