@@ -53,7 +53,8 @@ def grid() -> Iterator[Point]:
     """The points that are always there."""
     for heads, queries, keys, width in (
         (12, 128, 128, 64), (12, 512, 512, 64), (12, 1, 512, 64), (3, 197, 197, 64),
-        (96, 49, 49, 32), (8, 4096, 77, 40), (4, 37, 61, 24), (8, 16, 16, 128),
+        (96, 49, 49, 32), (8, 4096, 77, 40), (4, 37, 61, 24), (8, 16, 16, 128), (1, 17, 128, 128),
+        (8, 9, 100, 64), (8, 20, 200, 64),
     ):  # fmt: skip
         yield attention(heads, queries, keys, width)
     for op in _GATES:

@@ -150,6 +150,18 @@ def lane_sums(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Exp
     return rows[0]
 
 
+def folded(
+    builder: PhaseBuilder, vector: Expr, lanes: int, combine: Callable[[Expr, Expr], Expr]
+) -> Expr:
+    """What ``combine`` makes of a vector's lanes (a power of two): of its halves, again and
+    again."""
+    while lanes > 1:
+        lanes //= 2
+        halves = (range(lanes), range(lanes, 2 * lanes))
+        vector = builder.let(combine(*(_shuffled(builder, [vector], half) for half in halves)))
+    return vector
+
+
 def each_lane_sum(builder: PhaseBuilder, vectors: Sequence[Expr], lanes: int) -> Any:
     """An array of the sums of vectors' lanes, of any number of them."""
     held = builder.local(ceildiv(len(vectors), lanes) * lanes)

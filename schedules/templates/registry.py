@@ -19,6 +19,7 @@ from .across.form import Across
 from .attention.form import FusedAttention
 from .attention_bfloat16.form import Bfloat16Attention
 from .attention_integer.form import IntegerAttention
+from .attention_keys.form import KeyAttention
 from .attention_rows.form import RowAttention
 from .channelwise.form import Channelwise
 from .channelwise_integer.form import IntegerChannelwise
@@ -85,6 +86,7 @@ TEMPLATES: tuple[type[Form[Any]], ...] = (
     RowAttention,
     Bfloat16Attention,
     FusedAttention,
+    KeyAttention,
     IntegerAttention,
     Conv,
     ConvDots,

@@ -23,6 +23,7 @@ from ..ir.dtype import DTYPES, Kind
 from ..tvm_late import tirx
 from . import conversion, general_power, mathfn, remainder
 from .elements import dtype_of, element_of
+from .far import far_division
 
 Expr = Any
 Let = Callable[[Expr], Expr]
@@ -89,92 +90,67 @@ def _bits(x: Expr) -> Expr:
 
 def divide(a: Expr, b: Expr, let: Let) -> Expr:
     """Whole numbers are rounded towards zero; by zero they are 0."""
-    if _is_float(a):
-        return a / b
-    if _divides_as_floats(a, b):
-        b = let(b)
-        return _unless_zero(b, _as_floats(a, b, let)[0], let)
-    return _quotient(tirx.truncdiv, a, b, let)
+    return a / b if _is_float(a) else _quotient(a, b, let, down=False)
 
 
 def floor_divide(a: Expr, b: Expr, let: Let) -> Expr:
     """Rounded down; whole numbers by zero are 0."""
-    if _is_float(a):
-        return tirx.floor(a / b)
-    if not _divides_as_floats(a, b):
-        return _quotient(tirx.floordiv, a, b, let)
-    b = let(b)
-    quotient, rest = _as_floats(a, b, let)
-    less = let(subtract(quotient, tirx.const(1, dtype_of(b)), let))
-    return _unless_zero(b, tirx.Select(_signs_differ(rest, b), less, quotient), let)
+    return tirx.floor(a / b) if _is_float(a) else _quotient(a, b, let, down=True)
 
 
 def mod(a: Expr, b: Expr, let: Let) -> Expr:
     """C's remainder: the dividend's sign."""
-    if _is_float(a):
-        return remainder.remainder(a, b, let)
-    if _divides_as_floats(a, b):
-        return _as_floats(a, b, let)[1]
-    return let(tirx.truncmod(a, _divisor(a, b, let)))
+    return remainder.remainder(a, b, let) if _is_float(a) else _rest(a, b, let, down=False)
 
 
 def floor_mod(a: Expr, b: Expr, let: Let) -> Expr:
     """Python's remainder: the divisor's sign, of zero too."""
-    if _is_float(a):
-        return remainder.floor_remainder(a, b, let)
-    if not _divides_as_floats(a, b):
-        return let(tirx.floormod(a, _divisor(a, b, let)))
+    return remainder.floor_remainder(a, b, let) if _is_float(a) else _rest(a, b, let, down=True)
+
+
+def _quotient(a: Expr, b: Expr, let: Let, *, down: bool) -> Expr:
+    """Of whole numbers, as NumPy divides; processors do it lane by lane, but for literals, of which
+    LLVM makes products."""
     b = let(b)
-    rest = _as_floats(a, b, let)[1]
-    return let(tirx.Select(_signs_differ(rest, b), add(rest, b, let), rest))
+    divisor = _divisor(a, b, let)
+    if isinstance(b, tirx.IntImm):
+        found = (tirx.floordiv if down else tirx.truncdiv)(a, divisor)
+    elif element_of(a).bits == 64:
+        found = far_division(a, divisor, rest=False, down=down)
+    else:
+        found = _by_floats(a, divisor, let, down=down)
+    return let(tirx.Select(b == tirx.const(0, dtype_of(b)), tirx.const(0, dtype_of(b)), found))
 
 
-def _divides_as_floats(a: Expr, b: Expr) -> bool:
-    """Whether that is faster: processors divide whole numbers lane by lane, but for literals, of
-    which LLVM makes products. Floats hold no more than 53 bits."""
-    return element_of(a).bits <= 32 and not isinstance(b, tirx.IntImm)
+def _rest(a: Expr, b: Expr, let: Let, *, down: bool) -> Expr:
+    """What that quotient leaves."""
+    a, divisor = let(a), _divisor(a, b, let)
+    if isinstance(b, tirx.IntImm):
+        return let((tirx.floormod if down else tirx.truncmod)(a, divisor))
+    if element_of(a).bits == 64:
+        return let(far_division(a, divisor, rest=True, down=down))
+    whole = _by_floats(a, divisor, let, down=down)
+    return let(subtract(a, multiply(whole, divisor, let), let))
 
 
-def _as_floats(a: Expr, b: Expr, let: Let) -> tuple[Expr, Expr]:
-    """The quotient of whole numbers towards zero, and what it leaves.
+def _by_floats(a: Expr, b: Expr, let: Let, *, down: bool) -> Expr:
+    """The quotient of whole numbers of up to 32 bits.
 
     A quotient that is not a whole number is 1 / b away from the next, which is more than a float
     of as many digits as the dividend has, and some more, is rounded by.
     """
-    dtype, element = dtype_of(a), element_of(a)
-    real = "float32" if element.bits <= 16 else "float64"
-    a, b = let(a), _divisor(a, b, let)
-    whole = tirx.trunc(tirx.Cast(real, a) / tirx.Cast(real, b))
+    dtype = dtype_of(a)
+    real = "float32" if element_of(a).bits <= 16 else "float64"
+    rounded = tirx.floor if down else tirx.trunc
+    whole = rounded(tirx.Cast(real, a) / tirx.Cast(real, b))
     if dtype == "uint32":  # by the last bits of a float64 from 2**52 on
         bits = tirx.call_intrin("int64", "tirx.reinterpret", whole + mathfn.f64(2.0**52))
-        quotient = let(tirx.Cast(dtype, bits))
-    else:
-        quotient = let(tirx.Cast(dtype, tirx.Cast("int32", whole)))
-    return quotient, let(subtract(a, multiply(quotient, b, let), let))
-
-
-def _signs_differ(rest: Expr, b: Expr) -> Expr:
-    """Whether a remainder is not zero, and of another sign than the divisor."""
-    zero = tirx.const(0, dtype_of(b))
-    if element_of(b).kind is Kind.UINT:
-        return tirx.const(False, "bool")
-    return tirx.any(tirx.all(rest < zero, b > zero), tirx.all(rest > zero, b < zero))
-
-
-def _unless_zero(b: Expr, quotient: Expr, let: Let) -> Expr:
-    """The quotient, or 0 by zero."""
-    zero = tirx.const(0, dtype_of(b))
-    return let(tirx.Select(let(b) == zero, zero, quotient))
+        return let(tirx.Cast(dtype, bits))
+    return let(tirx.Cast(dtype, tirx.Cast("int32", whole)))
 
 
 def _is_float(x: Expr) -> bool:
     return element_of(x).is_float
-
-
-def _quotient(division: Callable[[Expr, Expr], Expr], a: Expr, b: Expr, let: Let) -> Expr:
-    """As NumPy divides."""
-    b = let(b)
-    return _unless_zero(b, division(a, _divisor(a, b, let)), let)
 
 
 def _divisor(a: Expr, b: Expr, let: Let) -> Expr:

@@ -24,7 +24,14 @@ _PREFIX = "luthier_far"
 _PURE = 1  # TVM's CallEffectKind
 _REAL = {"float32": "float", "float64": "double"}
 _INT64 = "int64"  # a name as those of C's functions are
-_CALL = re.compile(rf"{_PREFIX}_([a-z0-9]+)_(float\d+)_(\d+)")
+_DIVISIONS = {
+    (rest, down): f"{'rest' if rest else 'quotient'}{'down' if down else ''}"
+    for rest in (False, True)
+    for down in (False, True)
+}
+_WHOLE, _WHOLE_BITS = "double 0x4338000000000000", f"i64 {0x4338 << 48}"
+_NEAR = 2**51  # whole numbers below it are floats whose sums with 1.5 * 2**52 are exact
+_CALL = re.compile(rf"{_PREFIX}_([a-z0-9]+)_([a-z]+\d+)_(\d+)")
 
 
 def far_lanes(name: str, far: Expr, near: Expr, *args: Expr) -> Expr:
@@ -42,15 +49,31 @@ def far_int64(inside: Expr, near: Expr, x: Expr) -> Expr:
     return tirx.call_intrin(dtype_of(near), _operator(_INT64), inside, near, x)
 
 
+def far_division(a: Expr, b: Expr, *, rest: bool, down: bool) -> Expr:
+    """The quotient of whole numbers of 64 bits towards zero or rounded ``down``, or what it leaves;
+    for divisors that do not trap.
+
+    Processors divide them lane by lane. Where all of a vector's are small they are divided as
+    floats, whose quotient is rounded by less than what it is away from the next whole number.
+    """
+    name = _DIVISIONS[rest, down]
+    _register(name)
+    return tirx.call_intrin(dtype_of(a), _operator(name), a, b)
+
+
 def far_sources(names: Iterable[str]) -> list[str]:
     """In LLVM's language, those of the functions that lowered code calls by these names."""
     found = filter(None, map(_CALL.fullmatch, sorted(names)))
-    return [
-        _int64(call[2], int(call[3]))
-        if call[1] == _INT64
-        else _source(call[1], call[2], int(call[3]))
-        for call in found
-    ]
+    return [_named(call[1], call[2], int(call[3])) for call in found]
+
+
+def _named(name: str, dtype: str, lanes: int) -> str:
+    if name == _INT64:
+        return _int64(dtype, lanes)
+    for (rest, down), division in _DIVISIONS.items():
+        if name == division:
+            return _division(dtype, lanes, rest=rest, down=down)
+    return _source(name, dtype, lanes)
 
 
 def _operator(name: str) -> str:
@@ -164,3 +187,83 @@ end:
 }}
 !0 = !{{!"branch_weights", i32 2000, i32 1}}
 """
+
+
+def _division(dtype: str, lanes: int, *, rest: bool, down: bool) -> str:
+    """The function that divides: by floats where all lanes are near zero."""
+    is_signed, vector, real = dtype == _INT64, _vector("i64", lanes), _vector("double", lanes)
+    is_down, truth = is_signed and down, _vector("i1", lanes)
+    shift, high = (_NEAR, -2 * _NEAR) if is_signed else (0, -_NEAR)
+    any_lane, rounded = "%high", f"@llvm.{'floor' if is_down else 'trunc'}.{_suffix('f64', lanes)}"
+    reduced = f"@llvm.vector.reduce.or.{_suffix('i64', lanes)}"
+    declared, every = f"declare {real} {rounded}({real})\n", ""
+    if lanes > 1:
+        any_lane, declared = "%any", f"{declared}declare i64 {reduced}({vector})\n"
+        every = f"  %any = call i64 {reduced}({vector} %high)\n"
+    symbol = f"{_PREFIX}_{_DIVISIONS[rest, down]}_{dtype}_{lanes}"
+    letter, none = "s" if is_signed else "u", _all("i64 0", lanes)
+    left = f"""
+  %product = fmul {real} %rounded, %b.real
+  %left = fsub {real} %a.real, %product"""
+    differs = f"""
+  %left.far = {letter}rem {vector} %a, %b
+  %is.rest = icmp ne {vector} %left.far, {none}
+  %signs = xor {vector} %left.far, %b
+  %differ = icmp slt {vector} %signs, {none}
+  %is.less = and {truth} %is.rest, %differ"""
+    numbers = {
+        (False, False): f"""
+  %far = {letter}div {vector} %a, %b""",
+        (True, False): f"""
+  %far = {letter}rem {vector} %a, %b""",
+        (False, True): f"""
+  %whole = {letter}div {vector} %a, %b{differs}
+  %one = sext {truth} %is.less to {vector}
+  %far = add {vector} %whole, %one""",
+        (True, True): f"""{differs}
+  %more = select {truth} %is.less, {vector} %b, {vector} {none}
+  %far = add {vector} %left.far, %more""",
+    }[rest, is_down]
+    return f"""
+{declared}define {vector} @{symbol}({vector} %a, {vector} %b) {{
+entry:
+  %a.up = add {vector} %a, {_all(f"i64 {shift}", lanes)}
+  %b.up = add {vector} %b, {_all(f"i64 {shift}", lanes)}
+  %both = or {vector} %a.up, %b.up
+  %high = and {vector} %both, {_all(f"i64 {high}", lanes)}
+{every}  %is.near = icmp eq i64 {any_lane}, 0
+  br i1 %is.near, label %floats, label %numbers, !prof !0
+floats:
+{_as_double("a", lanes)}
+{_as_double("b", lanes)}
+  %exact = fdiv {real} %a.real, %b.real
+  %rounded = call {real} {rounded}({real} %exact){left if rest else ""}
+  %sum = fadd {real} {"%left" if rest else "%rounded"}, {_all(_WHOLE, lanes)}
+  %bits = bitcast {real} %sum to {vector}
+  %near = sub {vector} %bits, {_all(_WHOLE_BITS, lanes)}
+  br label %end
+numbers:{numbers}
+  br label %end
+end:
+  %result = phi {vector} [ %near, %floats ], [ %far, %numbers ]
+  ret {vector} %result
+}}
+!0 = !{{!"branch_weights", i32 2000, i32 1}}
+"""
+
+
+def _as_double(name: str, lanes: int) -> str:
+    """A whole number near zero as ``%name.real``."""
+    vector, real = _vector("i64", lanes), _vector("double", lanes)
+    return f"""  %{name}.bits = add {vector} %{name}, {_all(_WHOLE_BITS, lanes)}
+  %{name}.moved = bitcast {vector} %{name}.bits to {real}
+  %{name}.real = fsub {real} %{name}.moved, {_all(_WHOLE, lanes)}"""
+
+
+def _suffix(kind: str, lanes: int) -> str:
+    return kind if lanes == 1 else f"v{lanes}{kind}"
+
+
+def _all(constant: str, lanes: int) -> str:
+    """A constant, after its type, in every lane."""
+    return constant.split()[1] if lanes == 1 else f"splat ({constant})"

@@ -285,6 +285,7 @@ SCRIPTS: dict[str, tuple[Workload, str]] = {
         matmul((1, 16), (5, 16), transpose_b=True, constant=False, after="bias"),
         "dots",
     ),
+    "attention_keys": (separate((1, 2, 3, 5, 4, 4), heads_first=False), "attention_keys"),
     "attention_rows": (separate((1, 2, 1, 5, 4, 4), heads_first=False), "attention_rows"),
     "attention_of_whole": (whole_attention((2,), 3, 5, 4, 4, heads_last=True), ATTENTION_OF_WHOLE),
     "sum_of_rows": (total(1), "reduction"),

@@ -402,3 +402,39 @@ def test_each_is_the_same_before_a_sum(level):
         want = reference(workload, inputs)
         got = library.run(i, inputs, random.Random(i))
         compare(got, want, 1e-3 + 1e-5 * np.abs(want), str(workload))
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["int64", "uint64", "int32", "uint32"])
+def test_quotients_next_to_whole_ones(dtype, level):
+    """Multiples of divisors and their neighbours, of any size; whole vectors of them are small."""
+    rng = np.random.default_rng(0)
+    bits = np.iinfo(dtype).bits - (dtype[0] == "i")
+    below = np.exp2(rng.uniform(0, bits // 2, SIZE)).astype(dtype)
+    times = np.exp2(rng.uniform(0, bits // 2 - 1, SIZE)).astype(dtype)
+    below[::3], times[::3] = below[::3] % 2**20 + 1, times[::3] % 2**20
+    below[: SIZE // 2], times[: SIZE // 2] = (
+        below[: SIZE // 2] % 2**25 + 1,
+        times[: SIZE // 2] % 2**25,
+    )
+    above = below * times + rng.integers(-1, 2, SIZE).astype(dtype)
+    if dtype[0] == "i":
+        above, below = above * rng.choice([-1, 1], SIZE), below * rng.choice([-1, 1], SIZE)
+    inputs = [above.astype(dtype), below.astype(dtype)]
+    ops = ("divide", "floor_divide", "mod", "floor_mod")
+    check(level, [(binary(op, dtype), inputs) for op in ops])
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("dtype", ["int64", "uint64"])
+def test_quotients_of_what_floats_hold_just_so(dtype, level):
+    """Around 2**51 and 2**53, in whole vectors and beside small ones."""
+    near = [2**51, 2**52, 2**53, 2**62]
+    above = np.array([n + more for n in near for more in (-2, -1, 0, 1, 2)] * 8, dtype)
+    below = np.resize(np.array([1, 2, 3, 7, 2**51 - 1, 2**51, 2**51 + 1], dtype), above.shape)
+    pairs = [(above, below), (below, above)]
+    if dtype == "int64":
+        pairs += [(-a, b) for a, b in pairs] + [(a, -b) for a, b in pairs]
+    inputs = [np.resize(np.concatenate(side), SIZE) for side in zip(*pairs, strict=True)]
+    ops = ("divide", "floor_divide", "mod", "floor_mod")
+    check(level, [(binary(op, dtype), inputs) for op in ops])

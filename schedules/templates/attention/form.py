@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from ...emit.tile import fits_registers
 from ...ir.dtype import FLOAT32
+from ...ir.size import Size
 from ...ir.space import Knob
 from ...ir.workload import Workload
 from ...ops.attention_form import Attention, form_of
@@ -18,6 +19,7 @@ from ..form import Form
 from ..loops import Loops
 from ..window import balanced_width
 
+SOFTMAX = 32.0  # operations that one score's part in it is worth
 _KEYS = (16, 32, 64, 128, 256, 512, 1024)
 
 
@@ -87,6 +89,16 @@ class FusedAttention(Form[Knobs]):
         tile = balanced_width(node.width, widest(count))
         return Knobs(count, tile, largest(_KEYS, min(room, 256)))
 
+    def estimate(self) -> float:
+        """Both products and the softmax, of whole vectors of rows."""
+        node, knobs = self.attention, self.default()
+        if isinstance(node.rows, Size) or isinstance(node.keys, Size):
+            return 0.0  # others compute no such sizes
+        rows, heads = ceildiv(node.rows, self.lanes) * self.lanes, node.batch * node.heads
+        chunks = heads * ceildiv(node.rows, knobs.vectors * self.lanes)
+        each = rows * (2 * (node.depth + node.width) + SOFTMAX)
+        return heads * node.keys * each * busiest(chunks, self.target)
+
     def loops(self, knobs: Knobs) -> Loops:
         """The nest of both products; the softmax is ``other``."""
         node, vectors, tile = self.attention, knobs.vectors, knobs.tile
@@ -110,3 +122,8 @@ class FusedAttention(Form[Knobs]):
             chunk=block + values,
             other=units * rows * node.keys,
         )
+
+
+def busiest(chunks: int, target: Target) -> float:
+    """What the thread with most of the chunks does, over an even share of them."""
+    return ceildiv(chunks, target.threads) * target.threads / chunks

@@ -1,0 +1,1 @@
+"""Attention whose lanes are keys, then columns of the values."""
