@@ -27,6 +27,7 @@ from .control.stages import BY_RULES, CONTROL, FINDERS, has_asking, has_control
 from .control.whole import import_regions
 from .dump import Dump
 from .graph import Array, Graph
+from .graph.across import Across
 from .lowering.hand_bfloat16 import hand_bfloat16
 from .lowering.join_attention import join_attention
 from .lowering.join_depthwise import join_depthwise
@@ -45,6 +46,7 @@ from .passes import OPEN_PASSES, PASSES, Pass
 from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
+from .sizes.alignment import OtherTableError
 from .sizes.imports import Imports
 from .states.agreement import asking
 from .states.growth import Growth, empty_pasts, growths, with_capacities
@@ -74,13 +76,12 @@ def _straight_graph(
     passes: Sequence[Pass],
     grows: Sequence[Growth] = (),
     notes: PartNotes | None = None,
-    *,
-    computes_places: bool = False,
+    across: Across | None = None,
 ) -> Graph:
     """The graph of a model that was read; those of its inputs that are ``given`` are constants."""
     model = asking(model) if grows else model
     light, weights = strip_weights(model, given, notes)
-    graph = to_graph(light, {**weights, **given}, computes_places=computes_places)
+    graph = to_graph(light, {**weights, **given}, across)
     check_outputs(model, light, graph)
     graph = grown_graph(graph, grows)
     watch("import", graph)
@@ -200,6 +201,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
             return Entry.of(program)
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
+    across = Across(), Across(compute=True)
     parts = {(c, dense): Once() for c in (False, True) for dense in (False, True)}
 
     def program_at(computes: bool, sizes: Sizes, met: FoundSizes, dense: bool) -> Program:
@@ -215,7 +217,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 grows=grows,
                 sizes=met,
                 parts=parts[computes, dense],
-                computes_places=computes,
+                across=across[computes],
             )
         except LuthierError as error:
             is_one = any(sizes.get(s.name) != s.most for s in symbols)
@@ -226,16 +228,19 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     if key not in sized.entries:
         largest = {symbol.name: symbol.most for symbol in symbols}
         named = results_of(sized.at({} if opened is None else opened.at(largest)))
+        has_tables = has_places(read.proto)
 
         def programs_of(computes: bool) -> tuple[Program, ...]:
             found = FoundSizes(bounds=read.bounds, counts=read.counts)
-            return Imports(partial(program_at, computes), symbols, found, named).programs()
+            at, may = partial(program_at, computes), has_tables and not computes
+            return Imports(at, symbols, found, named, may).programs()
 
         try:
             programs = programs_of(False)
-        except UnsupportedOperator:
-            if not has_places(read.proto):  # tables that are others for each size
+        except (UnsupportedOperator, OtherTableError):
+            if not has_tables:
                 raise
+            across[True].moved.update(across[False].moved)
             programs = programs_of(True)
         _check_gives(programs)
         sized.entries[key] = Entry(symbols, programs)
@@ -284,7 +289,7 @@ def _program(
     grows: Sequence[Growth] = (),
     sizes: FoundSizes | None = None,
     parts: Once | None = None,
-    computes_places: bool = False,
+    across: Across | None = None,
     counts: Mapping[str, int] = MappingProxyType({}),
 ) -> Program:
     """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
@@ -298,14 +303,12 @@ def _program(
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> tuple[Program, PartNotes]:
         noted = PartNotes()
-        graph = _straight_graph(
-            part, known, dump, passes, grows, noted, computes_places=computes_places
-        )
+        graph = _straight_graph(part, known, dump, passes, grows, noted, across)
         is_open = passes is OPEN_PASSES
         if passes is PASSES:  # lanes of an open size are fewer
             graph = conv_planes(graph, target)
             dump(conv_planes.__name__, graph)
-        program = join_depthwise(lower(graph, dense=dense), target)
+        program = join_depthwise(lower(graph, dense=dense, across=across), target)
         program = join_attention(program, target, is_open=is_open)
         return (program if is_open else hand_bfloat16(program, target)), noted
 

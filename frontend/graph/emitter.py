@@ -13,6 +13,7 @@ from luthier.schedules.ir.dtype import DTYPES
 from luthier.schedules.ir.workload import Attr
 
 from . import Array, Builder, made_by
+from .across import Across
 
 # Kernels index with 32 bits.
 MOST_ELEMENTS = 2**31 - 1
@@ -21,12 +22,11 @@ MOST_IN_TABLE = 1 << 26
 
 
 class Emitter(Builder):
-    """A ``Builder`` that checks each value; ``source`` names the model's node that it is of.
+    """A ``Builder`` that checks each value; ``source`` names the model's node that it is of."""
 
-    ``computes_places``: what would be tables that are others for other sizes is left to runs.
-    """
-
-    computes_places = False
+    def __init__(self, name: str, across: Across | None = None) -> None:
+        super().__init__(name)
+        self.across = across or Across()
 
     # ---- values ----
 

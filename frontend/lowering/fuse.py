@@ -23,6 +23,7 @@ from luthier.schedules.ir.core import needed
 from luthier.schedules.templates.registry import ANCHORS
 
 from ..graph import Graph, Op
+from ..graph.across import Across
 
 _WIDENS = "dequantize"
 _MOST_NODES = 40
@@ -40,14 +41,14 @@ class Group:
     anchor: Op | None = None
 
 
-def fuse(graph: Graph) -> list[Group]:
+def fuse(graph: Graph, across: Across | None = None) -> list[Group]:
     """Groups in the order of their roots. Views and literals are in none."""
-    return _Fusion(graph).run()
+    return _Fusion(graph, across).run()
 
 
 class _Fusion:
-    def __init__(self, graph: Graph) -> None:
-        self.graph = graph
+    def __init__(self, graph: Graph, across: Across | None) -> None:
+        self.graph, self.across = graph, across
         self.position = {op.result: i for i, op in enumerate(graph.ops)}
         self.users = graph.users
         self.leaves = set(graph.region.results)
@@ -176,8 +177,10 @@ class _Fusion:
         root, anchor = ops.of(target.root.node), target.anchor
         if not root.is_anchor and not root.is_fusible:
             return False
-        if _turns_rows(op) and self._takes_rows(op, users):
-            return False
+        if _turns_rows(op):
+            takes = self._takes_rows(op, users)
+            if self._as_decided("takes rows", op, target.root, takes):
+                return False
         if anchor is not None:
             if not ANCHORS[anchor.node.op].epilogue:
                 return False
@@ -189,7 +192,16 @@ class _Fusion:
         times = self._evaluations(target, op)
         whole = anchor is not None and anchor.node.op.endswith("_integer")
         few = times <= 8 or (whole and op.node.out.size == 1)  # a factor of a run's scales
-        return times <= 1 or (few and not _is_costly(op))
+        few = few and not _is_costly(op)
+        return times <= 1 or self._as_decided("is computed again", op, target.root, few)
+
+    def _as_decided(self, question: str, op: Op, root: Op, answer: bool) -> bool:
+        """The answer for the sizes of the first graph, where there are others."""
+        if self.across is None:
+            return answer
+        lines = tuple(size == 1 for size in op.node.out.shape)
+        key = (question, op.source, op.node.op, lines, root.source, root.node.op)
+        return self.across.decided.setdefault(key, answer)
 
     def _takes_rows(self, op: Op, users: list[Op]) -> bool:
         """Whether users choose among the rows of a value, of which they read more than there are:
@@ -210,7 +222,8 @@ class _Fusion:
         if ops.of(op.node).is_movement and op.node.op not in ("take", "broadcast_to", "slice"):
             return False
         repeats = self._evaluations(target, op) * ANCHORS[anchor.node.op].passes
-        return repeats <= 1 or (repeats <= 9 and not _is_costly(op))
+        few = repeats <= 9 and not _is_costly(op)
+        return repeats <= 1 or self._as_decided("is computed again", op, target.root, few)
 
     def _simple_operand(self, anchor: Op, op: Op) -> bool:
         """Cheap to read by index inside the loops of an anchor.

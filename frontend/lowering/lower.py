@@ -8,18 +8,19 @@ from dataclasses import replace
 from luthier.schedules.ir.placement import Placement
 
 from ..graph import Graph
+from ..graph.across import Across
 from ..program import Call, Part, Program
 from .canonical import canonical_workload
 from .elide_concats import elide_concats
 from .fuse import Group, fuse
 
 
-def lower(graph: Graph, *, dense: bool = False) -> Program:
+def lower(graph: Graph, *, dense: bool = False, across: Across | None = None) -> Program:
     """Fuse, order and describe; values that live inside a kernel disappear.
 
     Where tensors are to be ``dense``, concatenations are copied.
     """
-    groups, parts = fuse(graph), dict[int, Part]()
+    groups, parts = fuse(graph, across), dict[int, Part]()
     if not dense:
         graph, groups, parts = elide_concats(graph, groups)
     views = {op.result: op.node.args[0] for op in graph.ops if op.node.op == "reshape"}

@@ -15,6 +15,7 @@ from luthier.schedules.ir.dtype import FLOAT32
 from luthier.schedules.tir.casts import cast
 
 from ..graph import Array, Graph
+from ..graph.across import Across
 from ..graph.emitter import Emitter
 from ..messages import one_line
 from .declared import check_inferred
@@ -28,15 +29,13 @@ _SINGLE = (int, float, bytes, Message)
 
 
 def to_graph(
-    model: onnx.ModelProto, weights: Mapping[str, Array], *, computes_places: bool = False
+    model: onnx.ModelProto, weights: Mapping[str, Array], across: Across | None = None
 ) -> Graph:
     """The graph of a model with fixed sizes, whose nodes are named.
 
-    Graph inputs that ``weights`` names are constants. ``computes_places``: see ``Emitter``.
-    Raises ModelError or UnsupportedOperator.
+    Graph inputs that ``weights`` names are constants. Raises ModelError or UnsupportedOperator.
     """
-    t = Emitter(model.graph.name)
-    t.computes_places = computes_places
+    t = Emitter(model.graph.name, across)
     t.given = sum(array.nbytes for array in weights.values())
     values: dict[str, int] = {}
     for info in model.graph.input:

@@ -20,8 +20,16 @@ from ..composites import movement
 from ..graph import Array
 from ..graph.emitter import MOST_ELEMENTS
 from .node import OnnxNode, Operator
-from .resize_method import CROP, FIRST_WITH_COORDINATES, LONGEST, POLICIES, TIE, Method
-from .resize_places import Line, Tap, taps
+from .resize_method import (
+    CROP,
+    FIRST_WITH_COORDINATES,
+    LONGEST,
+    OFF_BY_A_HALF,
+    POLICIES,
+    TIE,
+    Method,
+)
+from .resize_places import Line, Tap, matrix, taps
 
 # A window of more elements than this is a product with a matrix, of so many elements at most.
 _WINDOW, _MATRIX = 32, 1 << 24
@@ -125,19 +133,26 @@ def _resized(node: OnnxNode, x: int, span: _Span, method: Method) -> int:
     t = node.t
     scale = float(span.scale) if span.told else None
     line = Line(span.axis, node.rank, span.size, span.out, scale)
-    if t.computes_places and (found := taps(t, line, method)):
+    if t.across.compute and (found := taps(t, line, method)):
         return _computed(node, x, span, found)
-    indices, weights = _table(span, method)
-    used = [tap for tap in range(weights.shape[1]) if np.any(weights[:, tap])]
+    if t.across.compute and method.antialias:
+        _check_matrix(node, span)
+        if (weights := matrix(t, line, method)) is not None:
+            return _by_matrix(node, x, span, weights)
+    indices, factors = _table(span, method)
+    used = [tap for tap in range(factors.shape[1]) if np.any(factors[:, tap])]
     if len(used) > _WINDOW:
-        return _by_matrix(node, x, span, indices, weights)
+        _check_matrix(node, span)
+        table = np.zeros((span.size, span.out))
+        np.add.at(table, (indices, np.arange(span.out)[:, None]), factors)
+        return _by_matrix(node, x, span, t.constant(table.astype(t.dtype(x))))
     total = None
     dtype = t.dtype(x)
     shape = [-1 if i == span.axis else 1 for i in range(node.rank)]
     for tap in used:
         part = movement.take(t, x, t.constant(indices[:, tap]), span.axis)
-        if not np.all(weights[:, tap] == 1):
-            weight = weights[:, tap].astype(dtype).reshape(shape)
+        if not np.all(factors[:, tap] == 1):
+            weight = factors[:, tap].astype(dtype).reshape(shape)
             part = t.emit("multiply", part, t.constant(weight))
         total = part if total is None else t.emit("add", total, part)
     assert total is not None
@@ -156,17 +171,18 @@ def _computed(node: OnnxNode, x: int, span: _Span, found: Sequence[Tap]) -> int:
     return total
 
 
-def _by_matrix(node: OnnxNode, x: int, span: _Span, indices: Array, weights: Array) -> int:
-    """Wide windows, of an antialiased image that shrinks a lot."""
+def _by_matrix(node: OnnxNode, x: int, span: _Span, weights: int) -> int:
+    """Wide windows, of an antialiased image that shrinks a lot, or by as much as sizes say."""
     t = node.t
-    if span.size * span.out > _MATRIX:
-        raise node.unsupported(f"{span.size} to {span.out} elements by windows this wide")
-    matrix = np.zeros((span.size, span.out))
-    np.add.at(matrix, (indices, np.arange(span.out)[:, None]), weights)
     order = [i for i in range(node.rank) if i != span.axis] + [span.axis]
     last = t.transpose(x, order)
-    product = composite.matmul(t, last, t.constant(matrix.astype(t.dtype(x))))
+    product = composite.matmul(t, last, t.cast(weights, t.dtype(x)))
     return t.transpose(product, [int(i) for i in np.argsort(order)])
+
+
+def _check_matrix(node: OnnxNode, span: _Span) -> None:
+    if span.size * span.out > _MATRIX:
+        raise node.unsupported(f"{span.size} to {span.out} elements by windows this wide")
 
 
 def _resize(node: OnnxNode) -> int:
@@ -235,25 +251,33 @@ def _upsample(node: OnnxNode) -> int:
 def _resize_all(node: OnnxNode, spans: list[_Span], method: Method) -> int:
     """Between whole numbers in float32, cut, as in ONNX Runtime: where their weights are exact, so
     that roundings decide nothing."""
-    t, moved = node.t, [s for s in spans if s.scale != 1]
+    t, moved = node.t, [s for s in spans if not _stays(node, s, method)]
     is_cut = method.mode == "linear" and not method.antialias and node.dtype in _CUT
     tensor = replace(t.type(node.x), dtype="float32") if is_cut else t.type(node.x)
     _check(node, tensor, spans, method)
-    if all(s.out == s.size for s in spans):
+    if all(s.out == s.size and (s.told or s not in moved) for s in spans):
         return node.x  # as in ONNX Runtime, though a scale of 1.1 of 2 elements would move them
     if not is_cut:
-        return _moved(node, node.x, spans, method)
+        return _moved(node, node.x, moved, method)
     if any(np.any(_table(span, method)[1] % _EXACT) for span in moved):
         raise node.unsupported(f"interpolation of {node.dtype} by weights that are not exact")
-    return t.cast(_moved(node, t.cast(node.x, "float32"), spans, method), node.dtype)
+    return t.cast(_moved(node, t.cast(node.x, "float32"), moved, method), node.dtype)
+
+
+def _stays(node: OnnxNode, span: _Span, method: Method) -> bool:
+    """Whether a dimension is as it was: as in ONNX Runtime, whatever the region of interest. Where
+    it is so at some sizes alone, runs compute for these, too, where they find just that."""
+    across, dimension = node.t.across, (node.t.source, span.axis)
+    if span.scale != 1 and not span.told:
+        across.moved.add(dimension)
+    finds_that = dimension in across.moved and method.coordinates != OFF_BY_A_HALF
+    return span.scale == 1 and not (across.compute and finds_that)
 
 
 def _moved(node: OnnxNode, x: int, spans: list[_Span], method: Method) -> int:
     """The elements of ``x`` along all dimensions."""
     inside = None
     for span in spans:
-        if span.scale == 1:
-            continue  # as in ONNX Runtime, whatever the region of interest
         x = _resized(node, x, span, method)
         if method.coordinates == CROP:
             source = _source(span, method)

@@ -15,7 +15,7 @@ COORDINATES = frozenset(
         asymmetric tf_crop_and_resize
     """.split()
 )
-CROP = "tf_crop_and_resize"
+CROP, OFF_BY_A_HALF = "tf_crop_and_resize", "tf_half_pixel_for_nn"
 FIRST_WITH_COORDINATES = 11  # operator set
 # Places this close to the middle of two elements are in the middle, as in ONNX Runtime: float32
 # gives 7.4999995 where (4 + 0.5) / 0.6 is meant.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial, reduce
 from typing import NamedTuple
 
 import numpy as np
@@ -47,27 +48,61 @@ def has_places(model: onnx.ModelProto) -> bool:
 
 
 def taps(t: Emitter, line: Line, method: Method) -> list[Tap] | None:
-    """None for what is not computed so: windows that are as wide as scales say, and others that
-    are cut at the ends."""
+    """None for what is not computed so: windows that are as wide as scales say, and a region."""
     source = _SOURCES.get(method.coordinates)
-    nearest = method.mode == "nearest"
-    if source is None or method.antialias or method.exclude_outside:
-        return None
-    if nearest and method.nearest not in _NEAREST:
+    if source is None or method.antialias:
         return None
     shape = (line.out, *[1] * (line.rank - 1 - line.axis))
     place = source(t, line, t.constant(np.arange(line.out, dtype=np.float32).reshape(shape)))
-    if nearest:
-        return [Tap(_bounded(t, line, _NEAREST[method.nearest](t, place)), None)]
+    if method.mode == "nearest":
+        return [Tap(_bounded(t, line, _nearest(t, line, method, place)), None)]
     below = t.emit("floor", place)
-    reach = 1 if method.mode == "linear" else 2
-    found = []
-    for tap in range(1 - reach, reach + 1):
-        index = _plus(t, below, tap) if tap else below
-        distance = t.emit("abs", t.emit("subtract", index, place))
-        weigh = _linear if method.mode == "linear" else _cubic
-        found.append(Tap(_bounded(t, line, index), weigh(t, distance, method.cubic_a)))
-    return found
+    reach = _REACH[method.mode]
+    indices = [_plus(t, below, tap) if tap else below for tap in range(1 - reach, reach + 1)]
+    weights = [_weight(t, method, t.emit("subtract", index, place)) for index in indices]
+    if method.exclude_outside:
+        some = zip(indices, weights, strict=True)
+        weights = [_unless_outside(t, line, index, weight) for index, weight in some]
+        total = reduce(partial(t.emit, "add"), weights)
+        weights = [t.emit("divide", weight, total) for weight in weights]
+    return [Tap(_bounded(t, line, i), w) for i, w in zip(indices, weights, strict=True)]
+
+
+def matrix(t: Emitter, line: Line, method: Method) -> int | None:
+    """What each element of a dimension weighs in each of the result, [size, out], by windows that
+    widen as an image shrinks; None for coordinates that are not computed.
+
+    What they reach beyond the ends counts for the first and the last element, or for none; that is
+    as far as the windows of one element of the result.
+    """
+    source = _SOURCES.get(method.coordinates)
+    if source is None:
+        return None
+    apart = (1,) * line.axis  # what is equal for two dimensions at some sizes alone
+    outs = np.arange(line.out, dtype=np.float32)
+    place = source(t, line, t.constant(outs.reshape(1, -1, *apart)))
+    narrow = t.emit("minimum", _scale(t, line, place), t.literal(1, place))
+
+    def weights(distance: int) -> int:
+        return _weight(t, method, t.emit("multiply", distance, narrow))
+
+    def beyond(distance: int) -> int:
+        """What weighs where the elements are from one more than this far from the places on."""
+        steps = np.arange(1, _REACH[method.mode] * line.size + 1, dtype=np.float32)
+        each = weights(t.emit("add", t.constant(steps.reshape(-1, 1, *apart)), distance))
+        return t.emit("sum", each, axes=(0,), keepdims=True)
+
+    index = t.constant(np.arange(line.size, dtype=np.float32).reshape(-1, 1, *apart))
+    found = weights(t.emit("subtract", index, place))
+    if not method.exclude_outside:
+        last = _real(t, line, line.size - 1, _LAST)
+        before, after = beyond(place), beyond(t.emit("subtract", last, place))
+        zero = t.literal(0, place)
+        for end, more in ((zero, before), (last, after)):
+            only = t.emit("where", t.emit("equal", index, end), more, zero)
+            found = t.emit("add", found, only)
+    shares = t.emit("divide", found, t.emit("sum", found, axes=(0,), keepdims=True))
+    return t.reshape(shares, (line.size, line.out))
 
 
 def _number(t: Emitter, line: Line, number: int, kind: int) -> int:
@@ -92,14 +127,14 @@ def _times(t: Emitter, x: int, number: float) -> int:
     return t.emit("multiply", x, t.literal(number, x))
 
 
-def _scaled(t: Emitter, line: Line, x: int) -> int:
+def _scale(t: Emitter, line: Line, like: int) -> int:
     if line.scale is not None:
-        return t.emit("divide", x, t.literal(line.scale, x))
-    return t.emit(
-        "divide",
-        x,
-        t.emit("divide", _real(t, line, line.out, _OUT), _real(t, line, line.size, _SIZE)),
-    )
+        return t.literal(line.scale, like)
+    return t.emit("divide", _real(t, line, line.out, _OUT), _real(t, line, line.size, _SIZE))
+
+
+def _scaled(t: Emitter, line: Line, x: int) -> int:
+    return t.emit("divide", x, _scale(t, line, x))
 
 
 def _centre(t: Emitter, line: Line, x: int) -> int:
@@ -108,6 +143,17 @@ def _centre(t: Emitter, line: Line, x: int) -> int:
 
 def _half_pixel(t: Emitter, line: Line, x: int) -> int:
     return _plus(t, _centre(t, line, x), -0.5)
+
+
+def _symmetric(t: Emitter, line: Line, x: int) -> int:
+    """In float64 at the end."""
+    scale, size = _scale(t, line, x), _real(t, line, line.size, _SIZE)
+    ratio = t.emit("divide", _real(t, line, line.out, _OUT), t.emit("multiply", scale, size))
+    lack = _plus(t, _times(t, ratio, -1), 1)
+    offset = t.cast(t.emit("multiply", _times(t, size, 0.5), lack), "float64")
+    centre = t.cast(_plus(t, x, 0.5), "float64")
+    place = t.emit("divide", centre, t.cast(scale, "float64"))
+    return t.cast(_plus(t, t.emit("add", offset, place), -0.5), "float32")
 
 
 def _unless_one(t: Emitter, line: Line, x: int, place: Callable[..., int]) -> int:
@@ -121,11 +167,19 @@ def _corners(t: Emitter, line: Line, x: int) -> int:
 
 _SOURCES: Mapping[str, Callable[[Emitter, Line, int], int]] = {
     "half_pixel": _half_pixel,
+    "half_pixel_symmetric": _symmetric,
     "pytorch_half_pixel": lambda t, line, x: _unless_one(t, line, x, _half_pixel),
     "tf_half_pixel_for_nn": _centre,
     "align_corners": lambda t, line, x: _unless_one(t, line, x, _corners),
     "asymmetric": _scaled,
 }
+
+
+def _nearest(t: Emitter, line: Line, method: Method, place: int) -> int:
+    """Operator sets before 11, which give scales, have no rule: see ``resize``."""
+    shrinks = line.scale is not None and line.scale < 1
+    rule = method.nearest if method.nearest != "simple" else "ceil" if shrinks else "floor"
+    return _NEAREST[rule](t, place)
 
 
 def _rounded(t: Emitter, place: int, tie: float) -> int:
@@ -153,7 +207,24 @@ def _bounded(t: Emitter, line: Line, index: int) -> int:
     return t.reshape(bounded, (line.out,))
 
 
-def _linear(t: Emitter, distance: int, a: float) -> int:
+def _unless_outside(t: Emitter, line: Line, index: int, weight: int) -> int:
+    zero, last = t.literal(0, index), _real(t, line, line.size - 1, _LAST)
+    is_out = t.emit("logical_or", t.emit("less", index, zero), t.emit("greater", index, last))
+    return t.emit("where", is_out, zero, weight)
+
+
+_REACH = {"linear": 1, "cubic": 2}
+
+
+def _weight(t: Emitter, method: Method, apart: int) -> int:
+    """Of an element that lies so far from a place."""
+    distance = t.emit("abs", apart)
+    if method.mode == "linear":
+        return _linear(t, distance)
+    return _cubic(t, distance, method.cubic_a)
+
+
+def _linear(t: Emitter, distance: int) -> int:
     nearness = t.emit("subtract", t.literal(1, distance), distance)
     return t.emit("maximum", nearness, t.literal(0, distance))
 

@@ -24,6 +24,10 @@ class NotAlikeError(Exception):
     """Programs differ by more than by numbers that follow from the sizes; says by what."""
 
 
+class OtherTableError(NotAlikeError):
+    """What a constant is follows from the sizes by no rule that is known."""
+
+
 def structure(program: Program) -> str:
     """A hash of all but the numbers: equal for programs that may be alike."""
     keys = _keys(program, {})
@@ -51,7 +55,9 @@ class Alignment:
         self.at: dict[int, int] = {}
         for value, key in sorted(_keys(base, _among(ours, both)).items()):
             if not places[key]:
-                raise NotAlikeError(f"{title(base, value)} is another for other sizes")
+                is_table = base.base(value) in base.constants
+                error = OtherTableError if is_table else NotAlikeError
+                raise error(f"{title(base, value)} is another for other sizes")
             self.at[value] = places[key].pop(0)
         self._check()
 

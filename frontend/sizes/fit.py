@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from math import prod
-from operator import mul
 
 import numpy as np
+from numpy.typing import NDArray
 
 from luthier.schedules.ir.size import Size, Sizes, simplified
 from luthier.schedules.ir.symbol import Symbol
 
-_DIVISORS = range(2, 65)
-_LONGER = range(65, 4097)  # steps from one window to the next, of which only those near are tried
-_MOST_NEAR = 256
-_MOST_ATOMS = 8  # quotients and smaller of two that products are made of
+from .bases import Basis, Monomial, monomials_of, table_of
+from .quotients import deciding, quotients
+
+_MOST_ATOMS = 32  # quotients that sums and products are made of
+_NEAR = 1e-9  # of numbers, by which a sum in floats may differ from them
 _MOST_NAMES = 8  # of sizes that products of any three are tried for
 _MOST_FACTOR = 1 << 31  # of a term of a sum
 _MOST_COMPARED = 1 << 16  # sizes at which expressions are compared
 
-_Monomial = tuple[tuple[str, int], ...]  # texts of sizes with their powers
-
 
 class UndecidedError(Exception):
-    """Several expressions are what a number is at the points; at ``sizes`` they differ."""
+    """Several expressions of the size ``name`` are what a number is at the points; at ``sizes``
+    they differ."""
 
-    def __init__(self, sizes: Sizes) -> None:
+    def __init__(self, sizes: Sizes, name: str) -> None:
         super().__init__(f"several expressions differ at {dict(sizes)}")
-        self.sizes = sizes
+        self.sizes, self.name = sizes, name
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,8 @@ class Points:
     _known: dict[tuple[int, ...], int | Size | None] = field(default_factory=dict)
     _quotients: dict[str, Size] = field(default_factory=dict)
     _smaller: dict[str, Size] = field(default_factory=dict)
-    _bases: dict[tuple[_Monomial, ...], _Basis] = field(default_factory=dict)
+    _bases: dict[tuple[Monomial, ...], Basis] = field(default_factory=dict)
+    _spans: dict[tuple[Monomial, ...], NDArray[np.float64]] = field(default_factory=dict)
     _some: dict[tuple[bool, ...], Points] = field(default_factory=dict)
 
     @cached_property
@@ -68,10 +68,10 @@ class Points:
         """The simplest expression that is these numbers at the points; None where none is known.
 
         A number; a polynomial of the sizes, of degree two at most in each of them; one size, or a
-        number where this is less, times a number and plus another; a sum of those that are known;
-        one size, times a number and plus another, divided by a number and rounded down; or a
-        product of two that are known. Each has fewer free numbers than there are points, which
-        all agree with it. Raises UndecidedError.
+        number where this is less, times a number and plus another; one size, times a number and
+        plus another, divided by a number and rounded down, or a multiple of that; a sum of those
+        that are known; or a product of two or three that are known. Each has fewer free numbers
+        than there are points, which all agree with it. Raises UndecidedError.
         """
         key = tuple(numbers)
         if self._known.get(key) is None:
@@ -82,7 +82,7 @@ class Points:
         if len(set(numbers)) == 1:
             return numbers[0]
         found = _first(basis.fit(numbers) for basis in self._singles)
-        for rule in (self._clamped, self._sum, self._polynomial, self._quotient, self._product):
+        for rule in (self._clamped, self._quotient, self._sum, self._polynomial, self._product):
             if found is None:
                 found = rule(numbers)
         return found
@@ -98,34 +98,60 @@ class Points:
         """Sizes, and expressions of one that are known."""
         return {name: Size.named(name) for name in self.names} | self._smaller | self._quotients
 
-    def _bases_of(self, sets: Iterable[tuple[_Monomial, ...]]) -> Iterator[_Basis]:
+    def _bases_of(self, sets: Iterable[tuple[Monomial, ...]]) -> Iterator[Basis]:
         atoms = self._atoms
         for monomials in sets:
             if len(monomials) <= self._decided:
                 if monomials not in self._bases:
-                    self._bases[monomials] = _Basis(atoms, self.sizes, monomials)
+                    self._bases[monomials] = Basis(atoms, self.sizes, monomials)
                 yield self._bases[monomials]
 
     @cached_property
-    def _singles(self) -> list[_Basis]:
-        return list(self._bases_of(_monomials((name,), 1) for name in self.names))
+    def _singles(self) -> list[Basis]:
+        return list(self._bases_of(monomials_of((name,), 1) for name in self.names))
 
     def _polynomial(self, numbers: Sequence[int]) -> int | Size | None:
         """Those with few monomials first."""
         most = 3 if len(self.names) <= _MOST_NAMES else 2
         some = [s for n in range(2, most + 1) for s in itertools.combinations(self.names, n)]
-        sets = [_monomials(names, 1) for names in some]
-        sets += [_monomials((name,), 2) for name in self.names]
+        sets = [monomials_of(names, 1) for names in some]
+        sets += [monomials_of((name,), 2) for name in self.names]
         if most == 3:
-            sets += [_monomials(names, 2) for names in some if len(names) < 3]
+            sets += [monomials_of(names, 2) for names in some if len(names) < 3]
         return _first(basis.fit(numbers) for basis in self._bases_of(sets))
 
     def _product(self, numbers: Sequence[int]) -> int | Size | None:
+        """Of two, or of three that follow from different sizes, not all of which are sizes."""
         met = itertools.islice((self._quotients | self._smaller).items(), _MOST_ATOMS)
-        atoms = [*self.names, *dict(met)]
-        pairs = itertools.combinations(atoms, 2)
-        sets = (_monomials(names, 1) for names in pairs if not set(names) <= set(self.names))
-        return _first(basis.fit(numbers) for basis in self._bases_of(sets))
+        atoms = {name: Size.named(name) for name in self.names} | dict(met)
+        for number in (2, 3) if len(self.names) <= _MOST_NAMES else (2,):
+            sets = [
+                monomials_of(some, 1)
+                for some in itertools.combinations(atoms, number)
+                if not set(some) <= set(self.names)
+                and (number == 2 or _are_apart([atoms[name] for name in some]))
+            ]
+            near = self._near(sets, numbers)
+            found = _first(basis.fit(numbers) for basis in self._bases_of(near))
+            if found is not None:
+                return found
+        return None
+
+    def _near(
+        self, sets: Sequence[tuple[Monomial, ...]], numbers: Sequence[int]
+    ) -> Iterator[tuple[Monomial, ...]]:
+        """Those sets whose sums are the numbers but for roundings: few of many."""
+        wanted = np.array(numbers, float)
+        atoms = self._atoms
+        for monomials in sets:
+            if monomials not in self._spans:
+                table = table_of(atoms, self.sizes, monomials)
+                self._spans[monomials] = np.linalg.qr(np.array(table, float))[0]
+        most = _NEAR * float(np.linalg.norm(wanted))
+        for monomials in sets:
+            span = self._spans[monomials]
+            if np.linalg.norm(wanted - span @ (span.T @ wanted)) <= most:
+                yield monomials
 
     def _clamped(self, numbers: Sequence[int]) -> int | Size | None:
         """Of the smaller of a size and a number, as of the best so many of what is found."""
@@ -139,9 +165,9 @@ class Points:
         return None
 
     def _sum(self, numbers: Sequence[int]) -> int | Size | None:
-        """Of any of those that are known, each times a number, where the points decide that."""
-        atoms = list(self._atoms.values())
-        if not 1 < len(atoms) < self._decided:
+        """Of those that are known, each times a number, as far as the points decide that."""
+        atoms = list(self._atoms.values())[: self._decided - 1]
+        if len(atoms) < 2:
             return None
         table = np.array([[*(a.at(sizes) for a in atoms), 1] for sizes in self.sizes], float)
         wanted = np.array(numbers)
@@ -156,33 +182,35 @@ class Points:
             total = simplified("+", total, simplified("*", atom, int(factor)))
         return total
 
-    def _quotient(self, numbers: Sequence[int]) -> Size | None:
+    def _quotient(self, numbers: Sequence[int]) -> int | Size | None:
+        """Of one size, or a multiple of it and a number more, as what is padded is."""
+        factor = math.gcd(*(n - numbers[0] for n in numbers))
+        rest = numbers[0] % factor
+        parts = [(n - rest) // factor for n in numbers]
         for symbol in self.symbols:
-            if symbol.name in self.names and (found := self._only(symbol, numbers)):
-                if len(self._quotients) < _MOST_ATOMS:
-                    self._quotients[str(found)] = found
-                return found
+            if symbol.name not in self.names:
+                continue
+            for times, more, part in ((1, 0, numbers), (factor, rest, parts)):
+                if found := self._only(symbol, part):
+                    if len(self._quotients) < _MOST_ATOMS:
+                        self._quotients[str(found)] = found
+                    return simplified("+", simplified("*", found, times), more)
         return None
 
     def _only(self, symbol: Symbol, numbers: Sequence[int]) -> Size | None:
         """The quotient of one size, where all that it may be are the same on the whole range."""
         sizes = [each[symbol.name] for each in self.sizes]
-        found = list(_quotients(sizes, numbers))
+        if len(set(sizes)) < len(set(zip(sizes, numbers, strict=True))):
+            return None
+        found = list(quotients(sizes, numbers))
         if not found:
             return None
         step = max(1, (symbol.most - symbol.least) // _MOST_COMPARED)
         every = np.arange(symbol.least, symbol.most + 1, step)
-        values = np.array([(every * f + rest) // d for f, d, rest in found])
-        kinds = (np.diff(np.sort(values, axis=0), axis=0) != 0).sum(axis=0)
-        if kinds.max(initial=0):
+        place = deciding(np.array([(every * f + rest) // d for f, d, rest in found]))
+        if place is not None:
             most = {s.name: s.most for s in self.symbols}
-            place = int(kinds.argmax())
-            if found[0][1] in _LONGER:  # the middle of a run halves what is left
-                places = np.flatnonzero(kinds == kinds[place])
-                runs = np.split(places, np.flatnonzero(np.diff(places) > 1) + 1)
-                longest = max(runs, key=len)
-                place = int(longest[len(longest) // 2])
-            raise UndecidedError({**most, symbol.name: int(every[place])})
+            raise UndecidedError({**most, symbol.name: int(every[place])}, symbol.name)
         factor, divisor, rest = found[0]
         if min(factor * n + rest for n in (symbol.least, symbol.most)) < 0:
             return None  # kernels round towards zero
@@ -190,34 +218,10 @@ class Points:
         return quotient
 
 
-def _quotients(sizes: Sequence[int], numbers: Sequence[int]) -> Iterator[tuple[int, int, int]]:
-    """Factors, divisors, and what is added before the division, that give the numbers."""
-    low, high = sizes.index(min(sizes)), sizes.index(max(sizes))
-    slope = Fraction(numbers[high] - numbers[low], sizes[high] - sizes[low])
-    for divisor in _DIVISORS:
-        near = math.floor(slope * divisor)
-        for factor in (near, near + 1):
-            rests = [divisor * n - factor * s for n, s in zip(numbers, sizes, strict=True)]
-            first, last = max(rests), min(rests) + divisor - 1
-            if factor and math.gcd(factor, divisor) == 1:
-                yield from ((factor, divisor, rest) for rest in range(first, last + 1))
-    yield from _long_steps(sizes, numbers, low, high)
-
-
-def _long_steps(
-    sizes: Sequence[int], numbers: Sequence[int], low: int, high: int
-) -> Iterator[tuple[int, int, int]]:
-    """The same of windows that are far apart, as those of sound; of what may be added the least and
-    the most, between which all others are."""
-    far, more = sizes[high] - sizes[low], numbers[high] - numbers[low]
-    if more < 3:
-        return
-    near = range(max(_LONGER.start, far // (more + 1)), min(_LONGER.stop, far // (more - 1) + 1))
-    for divisor in near if len(near) <= _MOST_NEAR else ():
-        rests = [divisor * n - s for n, s in zip(numbers, sizes, strict=True)]
-        first, last = max(rests), min(rests) + divisor - 1
-        if first <= last:
-            yield from ((1, divisor, rest) for rest in dict.fromkeys((first, last)))
+def _are_apart(atoms: Sequence[Size]) -> bool:
+    """Whether no two of them follow from the same size."""
+    names = [name for atom in atoms for name in atom.names]
+    return len(set(names)) == len(names)
 
 
 def _knee(sizes: Sequence[int], numbers: Sequence[int]) -> tuple[int, int, int] | None:
@@ -244,84 +248,6 @@ def _knee(sizes: Sequence[int], numbers: Sequence[int]) -> tuple[int, int, int] 
     most = (last - rest) // factor
     fits = all(factor * min(size, most) + rest == of[size] for size in ordered)
     return (factor, most, rest) if fits else None
-
-
-class _Basis:
-    """Monomials of some sizes, and the points at which they decide the factors of a polynomial."""
-
-    def __init__(
-        self, atoms: Mapping[str, Size], points: Sequence[Sizes], monomials: Sequence[_Monomial]
-    ) -> None:
-        self._atoms, self._monomials = atoms, monomials
-        self._table = [
-            [prod(int(atoms[n].at(sizes)) ** power for n, power in m) for m in monomials]
-            for sizes in points
-        ]
-        self._rows, self._inverse = _inverse(self._table)
-
-    def fit(self, numbers: Sequence[int]) -> int | Size | None:
-        """The polynomial with whole factors that is these numbers; None where there is none."""
-        if not self._rows:
-            return None
-        chosen = [numbers[row] for row in self._rows]
-        exact = [sum(map(mul, row, chosen), Fraction(0)) for row in self._inverse]
-        if any(factor.denominator != 1 for factor in exact):
-            return None
-        factors = list(map(int, exact))
-        for row, number in zip(self._table, numbers, strict=True):
-            if sum(map(mul, factors, row)) != number:
-                return None
-        return self._polynomial(factors)
-
-    def _polynomial(self, factors: Sequence[int]) -> int | Size:
-        total: int | Size = 0
-        for monomial, factor in zip(self._monomials, factors, strict=True):
-            term: int | Size = factor
-            for name, power in monomial:
-                for _ in range(power):
-                    term = simplified("*", term, self._atoms[name])
-            total = simplified("+", total, term)
-        return total
-
-
-def _inverse(table: Sequence[Sequence[int]]) -> tuple[list[int], list[list[Fraction]]]:
-    """Rows that make a square table which can be inverted, and its inverse; none where none do."""
-    width = len(table[0])
-    rows: list[int] = []
-    reduced: list[tuple[int, list[Fraction]]] = []  # with their first columns that are not 0
-    for number, row in enumerate(table):
-        rest = list(map(Fraction, row))
-        for column, other in reduced:
-            rest = [a - rest[column] * b for a, b in zip(rest, other, strict=True)]
-        column = next((i for i, each in enumerate(rest) if each), width)
-        if column < width:
-            reduced.append((column, [each / rest[column] for each in rest]))
-            rows.append(number)
-    if len(rows) < width:
-        return [], []
-    whole = [
-        [*map(Fraction, table[row]), *(Fraction(i == j) for j in range(width))]
-        for i, row in enumerate(rows)
-    ]
-    for column in range(width):
-        pivot = next(i for i in range(column, width) if whole[i][column])
-        whole[column], whole[pivot] = whole[pivot], whole[column]
-        first = whole[column][column]
-        whole[column] = [each / first for each in whole[column]]
-        for i in range(width):
-            factor = whole[i][column]
-            if i != column and factor:
-                whole[i] = [a - factor * b for a, b in zip(whole[i], whole[column], strict=True)]
-    return rows, [row[width:] for row in whole]
-
-
-def _monomials(names: Sequence[str], degree: int) -> tuple[_Monomial, ...]:
-    """All with these names and powers up to a degree, the number 1 first."""
-    powers = itertools.product(range(degree + 1), repeat=len(names))
-    return tuple(
-        tuple((name, power) for name, power in zip(names, each, strict=True) if power)
-        for each in powers
-    )
 
 
 def _first(found: Iterator[int | Size | None]) -> int | Size | None:

@@ -25,7 +25,7 @@ from luthier.schedules.ops.attention_form import STRIDES, strides_matter
 from ..graph.arrays import equal
 from ..program import Call, Expect, Find, OpenTensor, Part, Program, Step
 from ..program.steps import walk
-from .alignment import Alignment, NotAlikeError, title
+from .alignment import Alignment, NotAlikeError, OtherTableError, title
 from .computed import (
     Bounded,
     Runs,
@@ -37,7 +37,7 @@ from .computed import (
     with_numbers,
     with_runs,
 )
-from .fit import Points
+from .fit import Points, UndecidedError
 from .pieces import in_pieces
 
 Array = NDArray[Any]
@@ -93,10 +93,19 @@ class _Generalisation:
         return in_pieces(_with_slices(program, windows))
 
     def _meet(self) -> None:
-        """What sums are of may follow these."""
+        """What sums are of may follow these; raises UndecidedError with one choice of sizes for all
+        of these that do not decide yet."""
+        undecided: dict[str, UndecidedError] = {}
         for value in range(len(self.base.values)):
             for sizes in zip(*self._shapes(value), strict=True):
-                self.points.fit(sizes)
+                try:
+                    self.points.fit(sizes)
+                except UndecidedError as error:
+                    undecided.setdefault(error.name, error)
+        if undecided:
+            (name, first), *_ = undecided.items()
+            others = {other: error.sizes[other] for other, error in undecided.items()}
+            raise UndecidedError({**first.sizes, **others}, name)
 
     def _shapes(self, value: int) -> list[tuple[int, ...]]:
         return [each.other.values[each.at[value]].shape for each in self.aligned]
@@ -200,7 +209,7 @@ class _Generalisation:
             fit = self.points.fit
             how = numbers(others, fit) or runs(others, fit) or bounded(array, others, fit)
             if how is None:
-                raise NotAlikeError(
+                raise OtherTableError(
                     f"a constant of type {self.base.values[value]}, which is computed from the "
                     "sizes, is another for other sizes"
                 )

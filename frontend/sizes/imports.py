@@ -28,17 +28,18 @@ class Imports:
     """``program_at`` gives the program at certain sizes, dense or not, and meets what runs find.
 
     ``symbols`` are the sizes that are given, ``found`` will have the others, and ``named`` are the
-    values of the model.
+    values of the model. Other imports ``may_compute`` what is a table in these.
     """
 
     program_at: ProgramAt
     symbols: Sequence[Symbol]
     found: FoundSizes
     named: Collection[str]
+    may_compute: bool = False
 
     def programs(self) -> tuple[Program, ...]:
-        """What runs the model at all sizes; raises as ``program_at`` does, and
-        UnsupportedOperator."""
+        """What runs the model at all sizes; raises as ``program_at`` does, UnsupportedOperator, and
+        OtherTableError."""
         programs = with_computed(self._programs)
         self.found.check_said()
         return programs
@@ -74,7 +75,13 @@ class Imports:
         if may_foresee and found.symbols and (truths := self._otherwise(largest, known.met.notes)):
             raise ForeseenError(truths)
         variants = Variants(
-            self.symbols, import_at, possible_at, self.named, uncomputed, tuple(found.symbols)
+            self.symbols,
+            import_at,
+            possible_at,
+            self.named,
+            uncomputed,
+            tuple(found.symbols),
+            may_compute=self.may_compute,
         )
         variants.know(largest, known)
         return variants.programs()

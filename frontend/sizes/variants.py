@@ -17,7 +17,7 @@ from ..control.found_sizes import as_many
 from ..graph.arrays import Arrays
 from ..program import Program, at
 from ..program.verify import verify
-from .alignment import NotAlikeError, structure
+from .alignment import NotAlikeError, OtherTableError, structure
 from .checks import Checks, Met
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
@@ -54,7 +54,8 @@ class Variants:
     Sizes that runs find divide nothing: one program must do for all of them, made from two and more
     of each. Whether it does for none and one is asked of imports ``possible_at`` these, in which
     sizes are the nearest that can be; for what it does not, it ends the run. ``named`` are the
-    values of the model; those that are not ``uncomputed`` may be computed by a run.
+    values of the model; those that are not ``uncomputed`` may be computed by a run. Where runs
+    ``may_compute`` tables, a table that is another for other sizes divides nothing: it is raised.
     """
 
     symbols: Sequence[Symbol]
@@ -63,6 +64,7 @@ class Variants:
     named: Collection[str] = ()
     uncomputed: Collection[str] = ()
     found: Sequence[Symbol] = ()
+    may_compute: bool = False
     _dense: bool = False
     _known: dict[tuple[tuple[str, int], ...], Import] = field(default_factory=dict)
     _arrays: Arrays = field(default_factory=Arrays)
@@ -80,7 +82,7 @@ class Variants:
 
     def programs(self) -> tuple[Program, ...]:
         """The variants of an entry point; raises UnsupportedOperator where they would be many, or
-        where an output has another rank in some."""
+        where an output has another rank in some, and OtherTableError."""
         try:
             programs = tuple(self._programs())
         except LiesOtherwiseError:
@@ -111,6 +113,8 @@ class Variants:
             except LiesOtherwiseError:
                 raise
             except NotAlikeError as error:
+                if self.may_compute and isinstance(error, OtherTableError):
+                    raise
                 reason = error
                 division = self._difference(box, reason)
         symbol, size = division

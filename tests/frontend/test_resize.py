@@ -13,11 +13,12 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import helper
-from onnx_models import TARGET, case, compute, floats, integers, model
+from onnx_models import TARGET, case, compute, expected, floats, integers, model
 from sized_models import opened, same_at_all_sizes
 
 import luthier
 from luthier.frontend import import_model
+from luthier.frontend.program import at
 from luthier.schedules import ModelError, UnsupportedOperator
 
 SCALES = (0.1, 0.2, 1 / 3, 0.35, 0.5, 0.6, 0.7, 0.75, 0.9, 1, 1.1, 1.2, 1.3, 1.4, 1.9, 2, 2.5, 4.1)
@@ -304,6 +305,37 @@ def test_to_another_s_size_whatever_that_is(mode: str, coordinates: str) -> None
     """Scales, and so weights, are others for each size: a run computes them."""
     proto = to_another_s_size(mode=mode, coordinate_transformation_mode=coordinates)
     same_at_all_sizes(proto, {"h": "6..24", "w": "7..24"}, count=1, dense=True)
+
+
+WINDOWS: list[dict[str, str | int]] = [
+    dict(mode="nearest", nearest_mode="ceil"),
+    dict(mode="linear", coordinate_transformation_mode="half_pixel_symmetric"),
+    dict(mode="cubic", exclude_outside=1),
+    dict(mode="linear", antialias=1),
+    dict(mode="cubic", antialias=1, coordinate_transformation_mode="align_corners"),
+    dict(mode="cubic", antialias=1, exclude_outside=1),
+]
+
+
+@pytest.mark.parametrize("attrs", WINDOWS, ids=lambda attrs: " ".join(map(str, attrs.values())))
+def test_a_table_of_a_fixed_size_gets_any_its_own_too(attrs: dict[str, str | int]) -> None:
+    """As embeddings of positions do: one program, and what it computes for 5 by 6 is the table."""
+    nodes = [
+        helper.make_node("AveragePool", ["x"], ["means"], kernel_shape=[2, 2], strides=[2, 2]),
+        helper.make_node("Shape", ["means"], ["shape"]),
+        helper.make_node("Resize", ["table", "", "", "shape"], ["places"], **attrs),
+        helper.make_node("Add", ["means", "places"], ["y"]),
+    ]
+    table = {"table": floats(1, 3, 5, 6)}
+    image = {"x": ((1, 3, "h", "w"), "float32")}
+    proto = opened(nodes, image, {"y": "float32"}, table)
+    entry = same_at_all_sizes(proto, {"h": "6..24", "w": "7..24"}, count=1, dense=True)
+    (program,) = entry.variants
+    for h, w in ((10, 12), (6, 24), (24, 12)):
+        ours = at(program, {"h": h, "w": w})
+        x = floats(1, 3, h, w)
+        (wanted,) = expected(proto, {"x": x}).values()
+        np.testing.assert_allclose(compute(ours, {"x": x})["y"], wanted, 1e-4, 1e-5)
 
 
 @pytest.mark.slow

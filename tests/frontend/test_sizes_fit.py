@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 
@@ -74,6 +75,37 @@ def test_products_of_quotients_that_were_met() -> None:
     found = fitted(lambda h, w: 5 * rows(h, w) * columns(h, w) + 1, rows, columns)
     assert str(found) == "5*((h+1)//2)*((w+3)//4)+1"
     assert str(fitted(lambda h, w: h * columns(h, w), columns)) == "((w+3)//4)*h"
+
+
+def test_products_of_a_size_and_two_of_many_quotients() -> None:
+    """As the tokens of each stage of a SegFormer of several images."""
+    symbols = (Symbol("b", 1, 8), Symbol("h", 64, 512), Symbol("w", 64, 512))
+    more = {4: (3,), 8: (7,), 16: (15,), 32: (3, 7, 15, 31)}
+    parts = [(d, rest) for d, rests in more.items() for rest in rests]
+    spread = random.Random(2)
+    chosen = [{s.name: spread.randint(s.least, s.most) for s in symbols} for _ in range(12)]
+    chosen.append({s.name: s.most for s in symbols})
+    for _ in range(24):
+        points, undecided = Points(symbols, tuple(chosen)), dict[str, int]()
+        for (divisor, rest), name in itertools.product(parts, "hw"):
+            try:
+                points.fit([(p[name] + rest) // divisor for p in chosen])
+            except UndecidedError as error:
+                undecided.setdefault(name, error.sizes[name])
+        if not undecided:
+            break
+        chosen.append({"b": 8, "h": 512, "w": 512} | undecided)
+    for divisor, rest in parts:
+        rows, columns = ([(p[name] + rest) // divisor for p in chosen] for name in "hw")
+        ones = [p["b"] * r * c for p, r, c in zip(chosen, rows, columns, strict=True)]
+        terms = "*".join(f"((n+{rest})//{divisor})".replace("n", n) for n in "hw")
+        assert str(points.fit(ones)) in (f"b*{terms}", f"{terms}*b")
+
+
+def test_what_is_padded_to_a_multiple() -> None:
+    assert str(fitted(lambda h, w: 32 * ((h + 31) // 32))) == "32*((h+31)//32)"
+    up, padded = (lambda h, w: (h + 6) // 7), (lambda h, w: 7 * ((h + 6) // 7) - h)
+    assert str(fitted(padded, up)) == "7*((h+6)//7)-h"
 
 
 @pytest.mark.parametrize("rule", [lambda h, w: h % 3, lambda h, w: max(h, 40), lambda h, w: h ^ w])
