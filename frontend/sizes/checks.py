@@ -104,8 +104,9 @@ class Checks:
 
     def _broken(self, met: Met) -> Broken | None:
         broken = self._rules.broken(met.sizes, met.notes, whole=met.complete, skipped=met.skipped)
-        if broken and broken.numbers and broken.numbers.keys().isdisjoint(self.uncomputed):
-            raise ComputedError(broken.numbers)
+        numbers = broken.numbers if broken and self.found else {}
+        if numbers and numbers.keys().isdisjoint(self.uncomputed):
+            raise ComputedError(numbers)
         return broken
 
 

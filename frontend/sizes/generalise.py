@@ -38,11 +38,12 @@ from .computed import (
     with_runs,
 )
 from .fit import Points, UndecidedError
+from .grids import Grid, grid, with_grid
 from .pieces import in_pieces
 
 Array = NDArray[Any]
 Numbers: TypeAlias = tuple[int | Size, ...]
-Followed: TypeAlias = Numbers | Runs | Bounded
+Followed: TypeAlias = Numbers | Runs | Bounded | Grid
 
 
 class Sample(NamedTuple):
@@ -88,6 +89,8 @@ class _Generalisation:
                 program = with_runs(program, value, how)
             elif isinstance(how, Bounded):
                 program = with_bounded(program, value, how)
+            elif isinstance(how, Grid):
+                program = with_grid(program, value, how)
             else:
                 program = with_numbers(program, value, how)
         return in_pieces(_with_slices(program, windows))
@@ -208,6 +211,7 @@ class _Generalisation:
                 continue
             fit = self.points.fit
             how = numbers(others, fit) or runs(others, fit) or bounded(array, others, fit)
+            how = how or grid(others, self.points)
             if how is None:
                 raise OtherTableError(
                     f"a constant of type {self.base.values[value]}, which is computed from the "

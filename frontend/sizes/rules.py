@@ -19,6 +19,7 @@ from ..onnx.notes import NodeNote, PartNotes
 from .comparisons import COMPARISONS, otherwise
 from .computed import may_be_computed, runs
 from .fit import Points, UndecidedError
+from .grids import grid
 
 Array = NDArray[Any]
 Notes: TypeAlias = Sequence[PartNotes]
@@ -278,11 +279,18 @@ class Rules:
             return _begins(last, other)
         found = runs(known, self._fit)
         if found is None:
-            return False
+            return self._is_grid(known, other, sizes)
         lengths = [int(value_of(length, sizes)) for length in found.lengths]
         line = np.repeat(np.asarray(found.values, other.dtype), lengths)
         whole = line.reshape([-1 if i == found.axis else 1 for i in range(other.ndim)])
         return len(line) == other.shape[found.axis] and bool((other == whole).all())
+
+    def _is_grid(self, known: Sequence[Array], other: Array, sizes: Sizes) -> bool:
+        try:
+            found = grid(known, self._points)
+        except UndecidedError:
+            return False
+        return found is not None and _same(found.at(sizes, other), other)
 
 
 def differing_truths(ours: Notes, others: Notes, named: Collection[str]) -> set[str]:

@@ -140,9 +140,7 @@ class Variants:
         most = _most(box)
         last = Sample(most, self._at(most, reason))
         samples = [Sample(sizes, self._at(sizes, reason)) for sizes in _probes(box)]
-        apart = [sample for sample in samples if self._is_apart(sample, box, reason)]
-        if len(apart) > len(samples) // 2:
-            apart = []
+        apart = self._apart(samples, box, reason)
         samples = [sample for sample in samples if sample not in apart]
         for _ in range(_ROUNDS):
             checks = self._checks(box, [*samples, last])
@@ -158,11 +156,10 @@ class Variants:
                     checks.ask_to_compute()
                 raise
             check_scopes(program)
-            _check(program, box)
-            if not self.found:
-                return program
-            checks.check([self._imported(sample.sizes).met for sample in apart])
-            return checks.for_few(program)
+            _check(program, box, [sample.sizes for sample in apart])
+            if apart:
+                checks.check([self._imported(sample.sizes).met for sample in apart])
+            return checks.for_few(program) if self.found else program
         raise NotAlikeError("the numbers of its kernels follow no rule that is known")
 
     def _deciding(self, sizes: Sizes, box: Box, reason: NotAlikeError | None) -> Sample:
@@ -180,15 +177,33 @@ class Variants:
         met = [self._imported(sample.sizes).met for sample in samples]
         return Checks(box, self.found, met, self.possible_at, self.named, self.uncomputed)
 
+    def _apart(
+        self, samples: Sequence[Sample], box: Box, reason: NotAlikeError | None
+    ) -> list[Sample]:
+        """The few that need not be alike."""
+        whole = self._structure(_most(box), reason)
+        others = [sample for sample in samples if structure(sample.program) != whole]
+        if not self.found and len(others) > len(samples) // 2:
+            return []
+        apart = [sample for sample in others if self._is_apart(sample, box, reason)]
+        return apart if len(apart) <= len(samples) // 2 else []
+
     def _is_apart(self, sample: Sample, box: Box, reason: NotAlikeError | None) -> bool:
-        """Whether a program is another for what is found, and not for what is given: where a size
-        happens to be what another is, there is less to do."""
-        if not self.found:
+        """Whether a program is another for what is found, and not for what is given; or, where
+        nothing is found, for this one size among its neighbours: where a size happens to be what
+        another is, there is less to do."""
+        most, sizes = _most(box), sample.sizes
+        whole = self._structure(most, reason)
+        if structure(sample.program) == whole:
             return False
-        most = _most(box)
-        given = {symbol.name: sample.sizes[symbol.name] for symbol in self.symbols}
-        own = structure(sample.program)
-        return own != self._structure(most, reason) == self._structure({**most, **given}, reason)
+        if self.found:
+            given = {symbol.name: sizes[symbol.name] for symbol in self.symbols}
+            return self._structure({**most, **given}, reason) == whole
+        return any(
+            all(self._structure(each, reason) == whole for each in _neighbours(sizes, symbol))
+            for symbol in box
+            if symbol.least < symbol.most
+        )
 
     def _difference(self, box: Box, reason: NotAlikeError) -> tuple[Symbol, int]:
         """A symbol, and the smallest size from which on the model is as it is for the largest."""
@@ -253,10 +268,19 @@ def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(sizes.items()))
 
 
-def _check(program: Program, box: Box) -> None:
+def _neighbours(sizes: Sizes, symbol: Symbol) -> list[Sizes]:
+    """Those with one more of a symbol and with one less, as far as there are such."""
+    own = sizes[symbol.name]
+    return [
+        {**sizes, symbol.name: n} for n in (own + 1, own - 1) if symbol.least <= n <= symbol.most
+    ]
+
+
+def _check(program: Program, box: Box, others: Sequence[Sizes]) -> None:
     """Raise NotAlikeError where it is wrong at some sizes, none of which it was made from."""
     spread = random.Random(str(box))
     some = [{s.name: spread.randint(s.least, s.most) for s in box} for _ in range(_VERIFIED)]
+    some += map(dict, others)
     try:
         verify(program)
         for sizes in some:

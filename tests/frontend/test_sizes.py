@@ -238,6 +238,80 @@ def test_a_mask_of_new_rows_after_the_past_is_cut_where_it_begins() -> None:
     )
 
 
+def test_places_in_a_tensor_that_was_made_flat_are_computed_from_its_sizes() -> None:
+    """As exporters spell ``mask[rows, columns]``."""
+    nodes = [
+        N("Shape", ["x"], ["shape"]),
+        N("Gather", ["shape", "zero"], ["rows"]),
+        N("Gather", ["shape", "one"], ["columns"]),
+        N("Range", ["zero", "rows", "one"], ["row"]),
+        N("Range", ["zero", "columns", "one"], ["column"]),
+        N("Mul", ["row", "columns"], ["begin"]),
+        N("Unsqueeze", ["begin", "last"], ["begins"]),
+        N("Add", ["begins", "column"], ["places"]),
+        N("Reshape", ["x", "all"], ["flat"]),
+        N("Gather", ["flat", "places"], ["y"]),
+    ]
+    constants = {"zero": np.array(0), "one": np.array(1), "last": integers(1), "all": integers(-1)}
+    inputs = {"x": (("a", "b"), "float32")}
+    proto = opened(nodes, inputs, {"y": "float32", "places": "int64"}, constants)
+    entry = same_at_all_sizes(proto, {"a": "1..20", "b": "2..30"})
+    assert ranges(entry) == ["a=1..20 b=2..30"]
+
+
+def positions(output: str, size: str) -> list[onnx.NodeProto]:
+    """Rows of an input, each times its number."""
+    return [
+        N("Shape", [size], [f"{size} shape"]),
+        N("Gather", [f"{size} shape", "zero"], [f"{size} rows"]),
+        N("Range", ["zero", f"{size} rows", "one"], [f"{size} numbers"]),
+        N("Cast", [f"{size} numbers"], [f"{size} floats"], to=1),
+        N("Unsqueeze", [f"{size} floats", "last"], [f"{size} column"]),
+        N("Mul", [size, f"{size} column"], [output]),
+    ]
+
+
+def test_sizes_that_happen_to_be_one_are_no_other_program() -> None:
+    """Where a source is as long as its target, what follows from either size is one constant."""
+    nodes = [*positions("y", "x"), *positions("v", "u")]
+    constants = {"zero": np.array(0), "one": np.array(1), "last": integers(1)}
+    inputs = {"x": (("a", 4), "float32"), "u": (("b", 4), "float32")}
+    proto = opened(nodes, inputs, {"y": "float32", "v": "float32"}, constants)
+    entry = same_at_all_sizes(proto, {"a": "2..24", "b": "2..16"})
+    assert ranges(entry) == ["a=2..24 b=2..16"]
+    for a in (5, 16):
+        program = at(entry.variants[0], {"a": a, "b": a})
+        arrays = {"x": floats(a, 4), "u": floats(a, 4)}
+        ours, theirs = compute(program, arrays), expected(proto, arrays)
+        np.testing.assert_array_equal(ours["y"], theirs["y"])
+        np.testing.assert_array_equal(ours["v"], theirs["v"])
+
+
+def test_a_branch_that_one_size_among_others_decides_is_a_program_of_its_own() -> None:
+    """Its neighbours are alike, but what it knows follows from no rule."""
+
+    def branch(name: str, op: str) -> onnx.GraphProto:
+        made = N(op, ["x"], [name])
+        return helper.make_graph([made], name, [], [helper.make_tensor_value_info(name, 1, None)])
+
+    nodes = [
+        N("Shape", ["x"], ["shape"]),
+        N("Gather", ["shape", "zero"], ["rows"]),
+        N("Equal", ["rows", "three"], ["is three"]),
+        N(
+            "If",
+            ["is three"],
+            ["y"],
+            then_branch=branch("t", "Exp"),
+            else_branch=branch("e", "Neg"),
+        ),
+    ]
+    constants = {"zero": np.array(0), "three": np.array(3)}
+    proto = opened(nodes, {"x": (("a", 4), "float32")}, {"y": "float32"}, constants)
+    entry = same_at_all_sizes(proto, {"a": "2..40"})
+    assert "a=3..3" in ranges(entry)
+
+
 def test_numbers_of_a_size() -> None:
     """Few whole numbers are computed from the sizes; others are refused by name."""
     nodes = [N("Shape", ["x"], ["y"]), N("Size", ["x"], ["n"])]
