@@ -144,4 +144,5 @@ class Imports:
             computed=computed,
             plain=plain,
             fixed=self.found.fixed,
+            ways=self.found.ways,
         )
