@@ -205,7 +205,9 @@ class Branches:
             more, listed = self._sequences.listed(result, name, wanted.label)
             steps += more
             held.append(listed)
-        axes = [varying[name].axes if name in varying else () for name in given]
+        axes: list[Sequence[bool]] = [
+            varying[name].axes if name in varying else () for name in given
+        ]
         rooms: Sequence[Sequence[int]] = [()] * len(given)
         finds = len(self._sizes.symbols) > count
         if self._sizes.inside and finds and not self._sizes.retakes:

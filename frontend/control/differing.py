@@ -106,7 +106,7 @@ class Differing:
         steps, whole = padded(self.parts, self.assembly, value, self.given[0].shape, self.title)
         own = [self.types[place].shape[axis] for axis in self.axes]
         # No constant: programs of several sizes are alike.
-        name = f"{self.title}/{place}"
+        name = f"{self.title}/{place} of {value}"
         return steps, [whole, self.assembly.table(name, np.array(own, np.int64))]
 
 

@@ -106,6 +106,13 @@ def test_slices_of_two_lists_from_one_start_to_one_end(tmp_path: Path) -> None:
     assert [size for size in sizes if size.startswith("found")] == ["found_some=0..19"]
 
 
+def test_bags_that_are_written_out(tmp_path: Path) -> None:
+    """A size for each; that two are as large changes nothing."""
+    runs = [bag(8, 0, 3), bag(8, 0, 4), bag(8, 0, 8), bag(8, 0, 0)]
+    sizes = same(tmp_path / "s", ROWS, runs, shapes={"n": 8, "bags": 2})
+    assert sizes == ["found_some=0..8", "found_some_0=0..8"]
+
+
 @pytest.mark.parametrize("mode", REDUCED)
 def test_while_a_counter_is_below_a_number(tmp_path: Path, mode: str) -> None:
     """No bound of how many there are is needed, and a slice of one offset is one."""
