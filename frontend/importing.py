@@ -310,13 +310,8 @@ def _program(
         return (program if is_open else hand_bfloat16(program, target)), noted
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
-    try:
+    with met.asking_bounds():
         program = _whole(model, given, straight, met, parts or Once())
-    except ModelError as error:
-        if not (isinstance(error, UnsupportedOperator) and error.operators):
-            met.ask_bounds(error)
-        raise
-    met.ask_bounds()
     if sizes is None and met.symbols:
         ranges = ", ".join(map(str, met.symbols))
         raise UnsupportedOperator(f"one program is for fixed sizes, and a run finds some: {ranges}")

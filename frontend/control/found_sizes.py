@@ -165,9 +165,19 @@ class FoundSizes:
             self.taken[name] = max(least, min(number, most))
         return name, self.taken.get(name, most)
 
-    def ask_bounds(self, cause: LuthierError | None = None) -> None:
-        """Raise UnsupportedOperator where nothing says how large some of them may be: what was met
-        until another error is the ``cause``."""
+    @contextmanager
+    def asking_bounds(self) -> Iterator[None]:
+        """Raise UnsupportedOperator after an import, or in place of an error that may be of what is
+        proposed, where nothing says how large some of them may be."""
+        try:
+            yield
+        except ModelError as error:
+            if not (isinstance(error, UnsupportedOperator) and error.operators):
+                self._ask_bounds(error)
+            raise
+        self._ask_bounds()
+
+    def _ask_bounds(self, cause: LuthierError | None = None) -> None:
         labels = list(dict.fromkeys(self.unbounded.values()))
         if not labels:
             return
