@@ -313,7 +313,8 @@ def _program(
         return (program if is_open else hand_bfloat16(program, target)), noted
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
-    program = _whole(model, given, straight, met, parts or Once())
+    with met.asking_bounds():
+        program = _whole(model, given, straight, met, parts or Once())
     if sizes is None and met.symbols:
         ranges = ", ".join(map(str, met.symbols))
         raise UnsupportedOperator(f"one program is for fixed sizes, and a run finds some: {ranges}")

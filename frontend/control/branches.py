@@ -28,15 +28,19 @@ from .results import alike, like, text_of, values_of
 from .sequences import Sequences
 from .varying import Varying, varying_axes
 
+_APART = 3  # by how much sizes that are found in a branch become others
+
 
 class _Side(NamedTuple):
     """A branch: steps before it that ``always`` run, its own, what it gives, and in which
-    dimensions of that a run finds how large it is."""
+    dimensions of that a run finds how large it is; and how large each is at most, where the branch
+    finds that itself."""
 
     always: Sequence[Step]
     steps: Sequence[Step]
     held: Sequence[Held]
     vary: Sequence[Sequence[bool]]
+    rooms: Sequence[Sequence[int]]
 
 
 class _Wanted(NamedTuple):
@@ -137,7 +141,8 @@ class Branches:
                     "is known when the library is built, as by --value"
                 )
             vary = [any(each) for each in zip_longest(*(side.vary[i] for side in sides))]
-            joined[name] = first, self._joined(name, first, second, label, vary)
+            rooms = [side.rooms[i] for side in sides]
+            joined[name] = first, self._joined(name, first, second, label, vary, rooms)
         every = [one for _, own in joined.values() for one in own]
         if not every:
             return always
@@ -173,6 +178,7 @@ class Branches:
         scope, rest = wanted.scope, graph
         given = [graph.output[i].name for i in wanted.places]
         always, before, sized = list[Step](), dict[str, Held](), set[str]()
+        count = len(self._sizes.symbols)
         while True:
             try:
                 steps, results = self._region(rest, scope, given, before)
@@ -199,18 +205,70 @@ class Branches:
             more, listed = self._sequences.listed(result, name, wanted.label)
             steps += more
             held.append(listed)
-        axes = [varying[name].axes if name in varying else () for name in given]
-        return _Side(always, steps, held, axes)
+        axes: list[Sequence[bool]] = [
+            varying[name].axes if name in varying else () for name in given
+        ]
+        rooms: Sequence[Sequence[int]] = [()] * len(given)
+        finds = len(self._sizes.symbols) > count
+        if self._sizes.inside and finds and not self._sizes.retakes:
+            axes, rooms = self._found(graph, scope, given, results, count)
+        return _Side(always, steps, held, axes, rooms)
+
+    def _found(
+        self,
+        graph: onnx.GraphProto,
+        scope: Scope,
+        given: Sequence[str],
+        held: Sequence[Held],
+        before: int,
+    ) -> tuple[list[Sequence[bool]], list[Sequence[int]]]:
+        """Of what a branch in a loop gives, the dimensions that are others where it finds other
+        sizes, and how large it is where these are as large as they can be; ``before`` is how many
+        of these there were before it."""
+        sizes = self._sizes
+        rooms = {symbol.name: sizes.room(symbol.name) for symbol in sizes.symbols[before:]}
+        less = {name: max(room - 1 - i % _APART, 1) for i, (name, room) in enumerate(rooms.items())}
+        most = self._shapes_at(rooms, graph, scope, given, before)
+        others = self._shapes_at(less, graph, scope, given, before)
+        axes, largest = list[Sequence[bool]](), list[Sequence[int]]()
+        for each, high, low in zip(held, most, others, strict=True):
+            own = self._assembly.type(each).shape if isinstance(each, int) else ()
+            vary = [a != b for a, b in zip(high, low, strict=False)]
+            axes.append(vary)
+            largest.append([h if v else o for v, h, o in zip(vary, high, own, strict=False)])
+        return axes, largest
+
+    def _shapes_at(
+        self,
+        taken: Mapping[str, int],
+        graph: onnx.GraphProto,
+        scope: Scope,
+        given: Sequence[str],
+        before: int,
+    ) -> list[Sequence[int]]:
+        """Of what a branch gives where it finds other sizes; none where it cannot be then."""
+        try:
+            with self._sizes.retaken(before, taken):
+                _, held = self._region(graph, scope, given)
+        except ModelError:
+            return [()] * len(given)
+        return [self._assembly.type(e).shape if isinstance(e, int) else () for e in held]
 
     def _joined(
-        self, name: str, one: Held, other: Held, label: str, vary: Sequence[bool]
+        self,
+        name: str,
+        one: Held,
+        other: Held,
+        label: str,
+        vary: Sequence[bool],
+        rooms: Sequence[Sequence[int]],
     ) -> list[Differing]:
         """What is of one branch or the other, tensor by tensor; in dimensions that ``vary`` a run
-        finds how large one is."""
+        finds how large one is, of a single tensor as large as ``rooms`` at most."""
         pairs = list(zip(values_of(one), values_of(other), strict=True))
         titles = [name] if isinstance(one, int) else [f"{name}_{i}" for i in range(len(pairs))]
         made = [
-            Differing(self._parts, self._assembly, pair, title, vary)
+            Differing(self._parts, self._assembly, pair, title, vary, rooms)
             for title, pair in zip(titles, pairs, strict=True)
         ]
         for each in made:

@@ -42,7 +42,7 @@ def computed(
         few = array is not None and array.dtype.kind in "iu" and array.size <= _FEW
         inner[given] = value
         if array is not None and few and i not in asked:
-            inner[given] = assembly.table(f"{node.output[0]}/{i}", array)
+            inner[given] = assembly.table(f"{node.output[0]}/{i} of {value}", array)
         array = sizes.results.get(value) if array is None else array
         if array is not None:
             known[given] = array

@@ -68,6 +68,8 @@ class Decision:
         self.sure = sizes.be_sure
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
+        # Iterations that are written out have nodes of one name: their tables stay apart.
+        self._own = f"{node.output[0]} of {list(values.values())}"
 
     @property
     def _outputs(self) -> list[str]:
@@ -154,7 +156,7 @@ class Decision:
 
     def sizes(self, numbers: Sequence[int], what: str = "shape") -> str:
         """Numbers that may follow from sizes, as those of the first input's shape do."""
-        return self._table(f"{self.node.output[0]}/{what}", np.array(numbers, np.int64))
+        return self._table(f"{self._own}/{what}", np.array(numbers, np.int64))
 
     def _table(self, name: str, numbers: Array) -> str:
         self._inner[name] = self._assembly.table(name, numbers)
@@ -200,7 +202,7 @@ class Decision:
         (value,) = self.compute(name)
         known, array = self._assembly.known(value), np.array(wanted, np.int64)
         if known is None:
-            wants = self._assembly.table(f"{self.node.output[0]}/{says}", array)
+            wants = self._assembly.table(f"{self._own}/{says}", array)
             self.steps.append(Expect(value, wants, says, self.label))
         elif not np.array_equal(known, array):
             raise ModelError(f"{self.label}: {says} {known.tolist()}, not {array.tolist()}")
@@ -272,7 +274,7 @@ class Decision:
         # It was found before: a run ends unless it is this one, too.
         (value,) = self.compute(name)
         taken = self._sizes.number(size)
-        wants = self._assembly.table(f"{self._title(place)}/{says}", np.array([taken], np.int64))
+        wants = self._assembly.table(f"{self._own}/{place} {says}", np.array([taken], np.int64))
         self.steps.append(Expect(value, wants, says, self.label))
         return Count(taken, self._sizes.room(size), size)
 
@@ -344,4 +346,5 @@ class Decision:
             value = self._parts.value(output, inner, self.label)
             known = self._assembly.known(value) if finds else None
             # Two that are as large as they may be could be one constant, and are not else.
-            self._outer[output] = value if known is None else self._assembly.table(output, known)
+            own = f"{output} of {self._own}"
+            self._outer[output] = value if known is None else self._assembly.table(own, known)

@@ -44,7 +44,8 @@ def padded(
 class Differing:
     """What each of some branches gives as one result, of which ``title`` is the name.
 
-    In dimensions that ``vary`` a run finds how large some of them are, which may be any of them.
+    In dimensions that ``vary`` a run finds how large some of them are, which may be any of them;
+    ``rooms`` are how large each can be at most, where its own branch finds that.
     """
 
     parts: Parts
@@ -52,6 +53,7 @@ class Differing:
     values: tuple[int, ...]
     title: str
     vary: Sequence[bool] = ()
+    rooms: Sequence[Sequence[int]] = ()
 
     @cached_property
     def types(self) -> list[Tensor]:
@@ -69,17 +71,23 @@ class Differing:
         sizes = enumerate(zip(*(each.shape for each in self.types), strict=True))
         return [axis for axis, some in sizes if self._varies(axis) or len(set(some)) > 1]
 
+    @cached_property
+    def _rooms(self) -> list[Sequence[int]]:
+        """How large each can be."""
+        rooms = self.rooms or [()] * len(self.types)
+        return [room or each.shape for room, each in zip(rooms, self.types, strict=True)]
+
     @property
     def most(self) -> tuple[int, ...]:
         """How large the largest is in each dimension."""
-        return tuple(map(max, zip(*(each.shape for each in self.types), strict=True)))
+        return tuple(map(max, zip(*self._rooms, strict=True)))
 
     @property
     def given(self) -> list[Tensor]:
         """The types of what each branch gives: the value, and how large it is along ``axes``."""
         if not self.axes:
             return self.types[:1]
-        sizes = enumerate(zip(*(each.shape for each in self.types), strict=True))
+        sizes = enumerate(zip(*self._rooms, strict=True))
         # Which one is the largest may be another in another run: there is room for all.
         whole = (sum(some) if self._varies(axis) else max(some) for axis, some in sizes)
         return [
@@ -98,7 +106,7 @@ class Differing:
         steps, whole = padded(self.parts, self.assembly, value, self.given[0].shape, self.title)
         own = [self.types[place].shape[axis] for axis in self.axes]
         # No constant: programs of several sizes are alike.
-        name = f"{self.title}/{place}"
+        name = f"{self.title}/{place} of {value}"
         return steps, [whole, self.assembly.table(name, np.array(own, np.int64))]
 
 

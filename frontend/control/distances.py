@@ -15,11 +15,12 @@ from onnx import numpy_helper
 from ..graph import Array
 from ..onnx.opset import attributes_of, is_onnx
 
-_VIEWS = frozenset(("Cast", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
+_VIEWS = frozenset(("Cast", "CastLike", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze"))
 _DEEPEST = 64  # nodes one after the other
+_OF_ANY_TYPE = range(128)
 
 
-class _Sum(NamedTuple):
+class Sum(NamedTuple):
     """A value's only element, and a number."""
 
     value: str
@@ -37,12 +38,13 @@ class Distances:
 
     def most(self, start: str, end: str) -> int | None:
         """How much the only element of one value is less than that of another at most."""
-        begin = self._sum(start)
-        ends = [self._sum(each) for each in self._least(end)]
+        begin = self.sum(start)
+        ends = [self.sum(each) for each in self._least(end)]
         apart = [each.plus - begin.plus for each in ends if each.value == begin.value]
         return max(min(apart), 0) if apart else None
 
-    def _sum(self, name: str) -> _Sum:
+    def sum(self, name: str) -> Sum:
+        """What a value of one number is as a sum."""
         plus = 0
         for _ in range(_DEEPEST):
             node = self._node(name)
@@ -50,13 +52,13 @@ class Distances:
                 break
             if node.op_type in _VIEWS:
                 name = node.input[0]
-            elif node.op_type in ("Add", "Sub") and (more := self._number(node.input[1])):
+            elif node.op_type in ("Add", "Sub") and (more := self.number(node.input[1])):
                 name, plus = node.input[0], plus + (more if node.op_type == "Add" else -more)
-            elif node.op_type == "Add" and (more := self._number(node.input[0])):
+            elif node.op_type == "Add" and (more := self.number(node.input[0])):
                 name, plus = node.input[1], plus + more
             else:
                 break
-        return _Sum(name, plus)
+        return Sum(name, plus)
 
     def _least(self, name: str) -> list[str]:
         """What a value is the smallest of."""
@@ -73,8 +75,19 @@ class Distances:
         node = self._made.get(name)
         return node if node is not None and is_onnx(node.domain) and node.input else None
 
-    def _number(self, name: str) -> int | None:
-        """A whole number, alone."""
+    def number(self, name: str) -> int | None:
+        """A whole number, alone; of one that is cast, one that any type has."""
+        own = name
+        for _ in range(_DEEPEST):
+            number, node = self._known_number(name), self._node(name)
+            if number is not None:
+                return number if name == own or number in _OF_ANY_TYPE else None
+            if node is None or node.op_type not in _VIEWS:
+                break
+            name = node.input[0]
+        return None
+
+    def _known_number(self, name: str) -> int | None:
         node = self._made.get(name)
         if node is not None and node.op_type == "Constant":
             array = _constant(node)

@@ -263,7 +263,7 @@ class Finding:
         name, asked = self._sizes.of(origin), list[Step](steps)
         if name:
             size = self._sizes.number(name)
-            wants = self._assembly.table(f"{output}/count", np.array(size))
+            wants = self._assembly.table(f"{output} of {x}/count", np.array(size))
             asked.append(Expect(count, wants, "how many of its elements are not 0:", label))
         else:
             name, size = self._sizes.add(output, tensor.size // times, label, origin)

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import onnx
 
-from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules import LuthierError, ModelError, UnsupportedOperator
 from luthier.schedules.ir.symbol import Symbol
 
 from ..graph import Array
@@ -22,6 +22,7 @@ from ..onnx.notes import PartNotes
 from .origins import Element, Origin
 
 _MOST, MOST_FOUND = 64, 1 << 22  # sizes of a model, and what each may be
+_PROPOSED = 1024  # the largest of one of which nothing tells it
 _FEW, _MANY = 2, 8  # a range that tells numbers from expressions
 
 
@@ -66,7 +67,10 @@ class FoundSizes:
     In loops what can be none or one is one while it is ``single``: a run that finds none ends.
     While it is ``inside``, sizes may be found in loops and branches: each time anew, and known
     there alone. What is ``skipped``, by name, is in loops that do not run at these sizes.
-    ``searches`` are the results of what was looked for, by what and in what.
+    ``searches`` are the results of what was looked for, by what and in what. Those that are
+    ``unbounded``, each with who finds it, may be as large as is proposed until somebody says more.
+    ``ways`` are those in which loops were taken in imports so far (``ways.WAYS``). While it
+    ``retakes`` some, shapes are all that is looked at.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
@@ -90,6 +94,9 @@ class FoundSizes:
     inside: bool = False
     skipped: set[str] = field(default_factory=set)
     searches: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)
+    unbounded: dict[str, str] = field(default_factory=dict)
+    ways: dict[tuple[str, bool, bool], tuple[bool, bool]] = field(default_factory=dict)
+    retakes: bool = False
 
     def count(self, sequence: str, label: str) -> int:
         """How many tensors a sequence has; raises UnsupportedOperator where nobody says it."""
@@ -141,16 +148,13 @@ class FoundSizes:
         if sure is not None:
             most = sure if most is None else min(most, sure)
         if most is None and name not in self.bounds:
-            raise UnsupportedOperator(
-                f"{label}: data decide how large its result is, and nothing says how large that "
-                f"may be: give a bound, such as --bound {name}=1024"
-            )
+            self.unbounded[name], most = label, _PROPOSED
         known = (self.bounds.get(name), most)
         most = min(each for each in known if each is not None)
         if most > MOST_FOUND:
             raise UnsupportedOperator(
                 f"{label}: it may find as many as {most}, and {MOST_FOUND} are supported: give a "
-                f"bound, such as --bound {name}=1024"
+                f"bound, such as --bound {name}={_PROPOSED}"
             )
         self.symbols.append(Symbol(name, 0, most))
         if isinstance(origin, Element):
@@ -161,6 +165,31 @@ class FoundSizes:
             self.taken[name] = max(least, min(number, most))
         return name, self.taken.get(name, most)
 
+    @contextmanager
+    def asking_bounds(self) -> Iterator[None]:
+        """Raise UnsupportedOperator after an import, or in place of an error that may be of what is
+        proposed, where nothing says how large some of them may be."""
+        try:
+            yield
+        except ModelError as error:
+            if not (isinstance(error, UnsupportedOperator) and error.operators):
+                self._ask_bounds(error)
+            raise
+        self._ask_bounds()
+
+    def _ask_bounds(self, cause: LuthierError | None = None) -> None:
+        labels = list(dict.fromkeys(self.unbounded.values()))
+        if not labels:
+            return
+        one = len(self.unbounded) == 1
+        others = f", as are those of {', '.join(labels[1:])}" if labels[1:] else ""
+        bounds = " ".join(f"--bound {name}={_PROPOSED}" for name in self.unbounded)
+        raise UnsupportedOperator(
+            f"{labels[0]}: data decide how large its result is{others}, and nothing says how large "
+            f"{'that' if one else 'these'} may be: give {'a bound' if one else 'bounds'}, such as "
+            f"{bounds}"
+        ) from cause
+
     def be_sure(self, names: Iterable[str]) -> None:
         """Say that no run can find more than these can be, unless a user says less."""
         self.sure.update(name for name in names if name and name not in self.bounds)
@@ -169,6 +198,7 @@ class FoundSizes:
         """Keep the first so many alone."""
         gone = {symbol.name for symbol in self.symbols[count:]}
         del self.symbols[count:]
+        self.unbounded = {n: label for n, label in self.unbounded.items() if n not in gone}
         for origin in [origin for origin, name in self.origins.items() if name in gone]:
             del self.origins[origin]
 
@@ -191,6 +221,25 @@ class FoundSizes:
             yield
         finally:
             self.origins, self.searches = origins, searches
+
+    @contextmanager
+    def retaken(self, count: int, taken: Mapping[str, int]) -> Iterator[None]:
+        """Meanwhile what is found after the first so many is found again, and taken to be something
+        else; nothing of that is kept."""
+        own, notes, before = dict(self.taken), len(self.notes), self.retakes
+        symbols, unbounded = self.symbols[count:], dict(self.unbounded)
+        self.forget(count)
+        self.taken |= taken
+        self.retakes = True
+        try:
+            yield
+        finally:
+            self.forget(count)
+            self.symbols += symbols
+            self.unbounded, self.retakes = unbounded, before
+            self.taken.clear()
+            self.taken |= own
+            del self.notes[notes:]
 
     def most(self, name: str) -> int:
         """The largest that one may be."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,20 +12,24 @@ import onnx
 from luthier.schedules import ModelError, Tensor, UnsupportedOperator
 from luthier.schedules.ir.core import Region as Steps
 
-from ..graph import Array
 from ..onnx.scopes import results_in
 from ..program import Loop, Step
 from .assembly import Assembly
+from .beginning import Beginning
 from .carried import Carried
+from .counted import counted
 from .declared import Dims
 from .filling import without_sequences
 from .found_sizes import FoundInsideError
 from .growing import Growing, Growth
+from .impossible import is_impossible
 from .loop_node import LoopNode
+from .loop_plan import LoopPlan
+from .never import Never
 from .parts import Held, Parts, Scope, Stacked, is_outermost, may_find
 from .rows import Rows
 from .unrolling import Region, Unrolling
-from .ways import WAYS, Way, first_of
+from .ways import Remembered, first_of
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,11 @@ class Loops:
     region: Region
 
     @property
+    def never(self) -> Never:
+        """Of loops that do not run."""
+        return Never(self.parts, self.assembly, self.rows)
+
+    @property
     def growing(self) -> Growing:
         """Finds the sizes of what grows."""
         return Growing(self.rows)
@@ -72,86 +81,113 @@ class Loops:
         declared: Mapping[str, Dims],
     ) -> Sequence[Step]:
         """Of a node; ``declared`` are the shapes that its graph declares, by value."""
+        node = counted(node, scope, self.parts, self.assembly)
         changed, stacks = without_sequences(node, scope)
         loop = LoopNode.of(changed)
         if self.unrolling.is_for(loop, scope, stacks):
             return self.unrolling.steps(LoopNode.of(node), scope, used)
         is_short, sizes = self.unrolling.is_short(loop, scope), self.rows.sizes
-        for name in () if is_short else self.parts.lists.intersection(stacks):
-            self._ask_length(loop, name, scope)
+        if not is_short:
+            self._ask_lengths(loop, self.parts.lists.intersection(stacks), scope)
 
-        def looped(*, single: bool, inside: bool) -> Sequence[Step]:
+        def looped(single: bool, inside: bool) -> Sequence[Step]:
             with sizes.within(single=single, inside=inside):
                 steps, vary = self._loop(loop, scope, used, declared)
-            for name in used.intersection(stacks):
-                scope[name] = Stacked(self.parts.value(name, scope, loop.label), vary)
+            values = {n: self.parts.value(n, scope, loop.label) for n in used.intersection(stacks)}
+            scope.update({name: Stacked(value, vary) for name, value in values.items()})
             return steps
 
         def unrolled() -> Sequence[Step]:
             return self.unrolling.steps(LoopNode.of(node), scope, used)
 
-        known = len(sizes.symbols)
+        known, remembered = len(sizes.symbols), Remembered(looped, sizes, loop.label)
+        if (steps := remembered.steps()) is not None:
+            return steps
         try:
-            return looped(single=sizes.single, inside=sizes.inside)
+            return looped(sizes.single, sizes.inside)
         except UnsupportedOperator as error:
             # It may append tensors of different shapes, or find sizes in each iteration.
             sizes.forget(known)
-            if is_short and stacks:
-                return unrolled()
             if sizes.single or sizes.inside or not isinstance(error, FoundInsideError):
+                if is_short and stacks:
+                    return unrolled()
                 raise
             cause = error
-        ways: list[Way] = [partial(looped, single=s, inside=i) for s, i in WAYS]
-        if is_short and is_outermost(scope):
-            is_fixed = not (sizes.given or known) or self._is_written(loop, scope)
-            ways.insert(0 if is_fixed else len(ways), unrolled)
+
+        ways = remembered.ways()
+        if is_short and (stacks or is_outermost(scope)):
+            ways.insert(0 if self._is_fixed(loop, scope, known) else len(ways), unrolled)
         return first_of(ways, sizes, cause, spare=unrolled)
 
-    def _is_written(self, loop: LoopNode, scope: Scope) -> bool:
-        """Whether how often it runs stands in the model, and follows from no size."""
-        return self.parts.written(loop.trips, scope) is not None
+    def _is_fixed(self, loop: LoopNode, scope: Scope, known: int) -> bool:
+        """Whether how often it runs stands in the model, or no size is ``known`` that may tell."""
+        is_written = self.parts.written(loop.trips, scope) is not None
+        return is_written or not (self.rows.sizes.given or known)
 
     def _loop(
         self, loop: LoopNode, scope: Scope, used: frozenset[str], declared: Mapping[str, Dims]
     ) -> tuple[Sequence[Step], bool]:
         """The steps, and whether a run finds how much is kept."""
-        label, body, count = loop.label, loop.body, len(loop.carried)
-        first = [self.parts.value(name, scope, label) for name in loop.carried]
-        trips, number_of_trips = self._decides(loop.trips, "int64", scope, label)
-        times = None if number_of_trips is None else int(number_of_trips)
-        begins, holds = self._decides(loop.condition, "bool", scope, label)
-        never = (times is not None and times <= 0) or (holds is not None and not holds)
-        kept = loop.kept(used)
-        if never:
-            self._skip(loop, first, kept, scope)
+        begin = Beginning.of(loop, self.parts, scope)
+        plan = LoopPlan.of(loop, self.parts, scope, used)
+        unread = {plan.changing.index(i) for i in loop.unread() if i in plan.changing}
+        values = Carried(self.assembly, plan.lasting, unread, begin.runs)
+        once = partial(self._iteration, plan, begin, scope, values)
+        met = len(self.rows.sizes.symbols)
+        if begin.never:
+            self._never(plan, scope, once)
+            self.rows.sizes.skipped |= results_in(loop.body.node)
             return [], False
+        try:
+            taken = once()
+        except ModelError as error:
+            # At other sizes than are taken to be found it may be.
+            if begin.runs or self.rows.sizes.symbols or not is_impossible(error):
+                raise
+            self.rows.sizes.forget(met)
+            self._never(plan, scope, once)
+            return self.never.asked(loop, begin, error), False
+        return self._looped(plan, begin, scope, declared, values, taken)
 
-        same = loop.unchanged()
-        changing = [i for i in range(count) if i not in same]
-        wanted = [body.output[i].name for i in (0, *(1 + k for k in (*changing, *kept)))]
-        sure = times if not loop.condition or holds is not None else None
-        outputs = {k: loop.outputs[i] for k, i in enumerate(changing) if i < len(loop.outputs)}
-        lasting = {k: name for k, name in outputs.items() if name in used}
-        runs = (times is not None or not loop.trips) and (holds is not None or not loop.condition)
-        unread = {changing.index(i) for i in loop.unread() if i in changing}
-        values = Carried(self.assembly, lasting, unread, runs)
-        once = self._iteration(loop, scope, first, changing, wanted, times, sure, lasting, values)
+    def _never(self, plan: LoopPlan, scope: Scope, once: Callable[[], _Iteration]) -> None:
+        """Give what a loop gives that does not run."""
+        loop, count = plan.loop, 1 + len(plan.changing)
+
+        def pieces() -> list[Tensor]:
+            held = zip(plan.kept, once().held[count:], strict=True)
+            values = (self.parts.tensor(v, loop.outputs[i], loop.label) for i, v in held)
+            return list(map(self.assembly.type, values))
+
+        self.never.give(loop, plan.first, plan.kept, scope, pieces)
+
+    def _looped(
+        self,
+        plan: LoopPlan,
+        begin: Beginning,
+        scope: Scope,
+        declared: Mapping[str, Dims],
+        values: Carried,
+        once: _Iteration,
+    ) -> tuple[Sequence[Step], bool]:
+        """The steps of a loop that runs, and whether a run finds how much is kept."""
+        loop, label, changing = plan.loop, plan.loop.label, plan.changing
         true = self.assembly.constant(np.array(True))
-        pairs = zip(wanted, once.held, strict=True)
+        pairs = zip(plan.wanted, once.held, strict=True)
         goes_on, *left = (self.parts.tensor(each, name, label) for name, each in pairs)
-        ends = begins if holds is None else None
+        ends = begin.condition if begin.holds is None else None
         again = self.parts.known(goes_on, "bool", label)
         if ends is None and (again is None or not again):
             ends = true
-        if trips is None and ends is None:
+        if begin.trips is None and ends is None:
             raise ModelError(f"{label}: nothing ends it")
+        times = begin.times
         ending = self._endings(loop, once, changing, left, None if ends is not None else times)
         firsts = zip(changing, once.types, strict=True)
-        begun = tuple(values.begun(k, tensor, first[i]) for k, (i, tensor) in enumerate(firsts))
+        begun = tuple(values.begun(k, t, plan.first[i]) for k, (i, t) in enumerate(firsts))
         pieces = left[len(changing) :]
         ended = [self.assembly.value(tensor, f"{label}: its result") for tensor in ending]
         region = Steps((once.number, *once.carried), tuple(once.steps), (goes_on, *left))
-        bare = Loop(region, begun, tuple(ended), trips, ends, label, once.grows)
+        bare = Loop(region, begun, tuple(ended), begin.trips, ends, label, once.grows)
         found, bare, after = self._lengths(bare, once)
         if not (bare.results or pieces):
             made, given, vary = list[Step](), ended, False
@@ -160,26 +196,15 @@ class Loops:
             made, given, vary = [_with_stacks(bare, stacks)], [*ended, *stacks], False
         else:
             goes = again is not None and bool(again) and not after
-            names = [loop.outputs[i] for i in kept]
+            names = [loop.outputs[i] for i in plan.kept]
             made, stacks, vary = self.rows.counted(
                 bare, names, pieces, scope, declared, most=times, goes=goes
             )
             given = [*ended, *stacks]
-        results = dict(zip((*changing, *kept), given, strict=True)) | {i: first[i] for i in same}
+        results = dict(zip((*changing, *plan.kept), given, strict=True))
+        results |= {i: value for i, value in enumerate(plan.first) if i not in changing}
         scope.update({o: results[i] for i, o in enumerate(loop.outputs) if o and i in results})
         return [*found, *made, *after], vary
-
-    def _skip(
-        self, loop: LoopNode, first: Sequence[int], kept: Sequence[int], scope: Scope
-    ) -> None:
-        """What a loop gives that never runs."""
-        for i in kept:
-            raise UnsupportedOperator(
-                f"{loop.label}: its result '{loop.outputs[i]}' is what is kept of no iteration, "
-                "which is not supported"
-            )
-        scope.update({o: v for o, v in zip(loop.outputs, first, strict=False) if o})
-        self.rows.sizes.skipped |= results_in(loop.body.node)
 
     def _lengths(self, bare: Loop, once: _Iteration) -> tuple[Sequence[Step], Loop, Sequence[Step]]:
         """What finds how long results are that grow, before a loop or after it; the loop counts its
@@ -199,23 +224,12 @@ class Loops:
         return ((), loop, found) if bare.condition is not None else (found, loop, ())
 
     def _iteration(
-        self,
-        loop: LoopNode,
-        scope: Scope,
-        first: Sequence[int],
-        changing: Sequence[int],
-        wanted: Sequence[str],
-        times: int | None,
-        sure: int | None,
-        lasting: Mapping[int, str],
-        values: Carried,
+        self, plan: LoopPlan, begin: Beginning, scope: Scope, values: Carried
     ) -> _Iteration:
-        """The body, over carried values of which those that are ``changing`` get others; those that
-        grow have a size that is found.
-
-        It runs ``times`` at most, or ``sure`` times unless an iteration ends it; ``lasting`` are
-        the results that are used after it, by their places.
-        """
+        """One of a loop: those values that are changing get others; those that grow have a size
+        that is found."""
+        loop, first, changing, lasting = plan.loop, plan.first, plan.changing, plan.lasting
+        wanted, times, sure = plan.wanted, begin.times, begin.sure
         label, body = loop.label, loop.body
         sizes, known = self.rows.sizes, len(self.rows.sizes.symbols)
         number = self.assembly.value(Tensor((), "int64"), label)
@@ -287,24 +301,12 @@ class Loops:
                 ending[k] = found.ended(ending[k], times)
         return ending
 
-    def _ask_length(self, loop: LoopNode, name: str, scope: Scope) -> None:
-        """Raise UnsupportedOperator for a sequence that is an output, unless it is known how often
+    def _ask_lengths(self, loop: LoopNode, names: Iterable[str], scope: Scope) -> None:
+        """Raise UnsupportedOperator for sequences that are outputs, unless it is known how often
         the loop runs."""
-        trips, holds = (
-            self._decides(given, dtype, scope, loop.label)[1]
-            for given, dtype in ((loop.trips, "int64"), (loop.condition, "bool"))
-        )
-        if trips is None or (holds is None and loop.condition):
+        begin = Beginning.of(loop, self.parts, scope)
+        for name in () if begin.runs and begin.trips is not None else names:
             self.rows.sizes.count(name, loop.label)
-
-    def _decides(
-        self, name: str, dtype: str, scope: Scope, label: str
-    ) -> tuple[int | None, Array | None]:
-        """A number that a loop may be given, and what it is where that is known."""
-        if not name:
-            return None, None
-        value = self.parts.value(name, scope, label)
-        return value, self.parts.known(value, dtype, label)
 
     def _growths(
         self, types: Sequence[Tensor], held: Sequence[Held], scope: Scope

@@ -14,6 +14,7 @@ from luthier.schedules import ModelError
 from ..graph import Array
 from .decision import MOST, Decision
 from .declared import Dims
+from .origins import Element, Origin
 from .shapes_by_values import matches
 
 _SHAPE = "its result has the shape"
@@ -40,7 +41,22 @@ def sliced(d: Decision) -> None:
     length = e("Mul", e("Sub", end, start), e("Sign", step))
     size = e("Abs", step)
     counts = e("Max", e("Div", e("Sub", e("Add", length, size), 1), size), 0)
-    _gather(d, counts, start, step, along.axes, _taken(d))
+    _gather(d, counts, start, step, along.axes, _taken(d), _alike(d, along))
+
+
+def _alike(d: Decision, along: _Axes) -> Sequence[Origin]:
+    """Of each axis what tells how many are taken: slices of lists that are as long, from the same
+    start to the same end, take as many."""
+    steps = d.known(4) if d.has(4) else np.ones(d.type(1).size, np.int64)
+    starts, ends, order = d.origins(1), d.origins(2), along.order
+    if not order or steps is None or not len(starts) == len(ends) == len(order):
+        return ()
+    bounds = zip(starts, ends, steps.flat, strict=True)
+    told = {
+        axis: Element(f"slice of {d.type(0).shape[axis]} from {start} to {end} by {step}", 0)
+        for axis, (start, end, step) in zip(order, bounds, strict=True)
+    }
+    return [told[axis] for axis in along.axes]
 
 
 def _taken(d: Decision) -> list[int]:
@@ -91,6 +107,11 @@ class _Axes:
             d.expect(twice, _number(1), "a dimension is one of its axes so often:")
         self.axes = range(self._rank) if self._match is not None else sorted(self._order)
 
+    @property
+    def order(self) -> Sequence[int]:
+        """As they are named; of none where a run computes them."""
+        return self._order if self._match is None else ()
+
     def spread(self, numbers: str, default: int) -> str:
         """Those of the axes, and one for all other dimensions."""
         e, others = self._d.spelled, [default] * self._rank
@@ -111,14 +132,22 @@ def _from_start(d: Decision, places: str, sizes: str) -> str:
 
 
 def _gather(
-    d: Decision, counts: str, start: str, step: str, axes: Sequence[int], most: Sequence[int]
+    d: Decision,
+    counts: str,
+    start: str,
+    step: str,
+    axes: Sequence[int],
+    most: Sequence[int],
+    told: Sequence[Origin],
 ) -> None:
-    """``most``: of each dimension, how many elements are taken at most."""
+    """``most``: of each dimension, how many elements are taken at most; ``told``: of each of the
+    axes, what tells that."""
     old = d.type(0).shape
     declared = d.declared(len(old))
     counted = d.spelled("Gather", counts, list(axes), axis=0)
     wanted = [declared[axis] for axis in axes]
-    sizes = d.settle(counted, wanted, [most[axis] for axis in axes], "it takes so many elements:")
+    says = "it takes so many elements:"
+    sizes = d.settle(counted, wanted, [most[axis] for axis in axes], says, told)
     d.sure(size.found for size in sizes)
     e = d.spelled
     last = e("Sub", d.sizes(old), 1)

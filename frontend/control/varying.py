@@ -12,6 +12,7 @@ from onnx import shape_inference
 from ..onnx.opset import is_onnx
 from ..onnx.scopes import every_node, reads
 from .declared import Known, whole_axes
+from .sliced_shapes import with_whole_dimensions
 from .stages import is_finder
 
 
@@ -38,6 +39,8 @@ def varying_axes(model: onnx.ModelProto, sized: Collection[str] = ()) -> Varying
         return {}
     with suppress(shape_inference.InferenceError):
         inferred = shape_inference.infer_shapes(model).graph
+        if (told := with_whole_dimensions(model, inferred)) is not None:
+            inferred = shape_inference.infer_shapes(told).graph
         return {
             info.name: Varies(
                 tuple(not dim.HasField("dim_value") for dim in tensor.shape.dim), tensor.elem_type

@@ -151,4 +151,5 @@ class Imports:
             computed=computed,
             plain=plain,
             fixed=self.found.fixed,
+            ways=self.found.ways,
         )

@@ -296,7 +296,7 @@ def test_what_is_refused() -> None:
       }> (n, "", first)
     }""".replace("POSITIVE", POSITIVE)
     assert "is longer by 'found_places' after an iteration" in refused(text, {"found_y": 35})
-    assert "give a bound, such as --bound found_large_2=1024" in refused(
+    assert "give bounds, such as --bound found_large_2=1024 --bound found_large_3=1024" in refused(
         over_rows(
             RESIZED.replace("MODE", "linear") + "kept = ReduceMax <keepdims = 0> (large)",
             ", int64[5,2] sizes",

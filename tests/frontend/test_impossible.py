@@ -7,13 +7,13 @@ import onnx
 import onnx.parser
 import pytest
 from decided_models import ended, refused, same
-from onnx_models import TARGET, floats
+from onnx_models import TARGET, expected, floats
 from sized_models import computed
 
 from luthier.frontend import Entry, import_entry, read_model
 from luthier.frontend.program import Branch
 from luthier.frontend.program.steps import walk
-from luthier.schedules import ModelWarning
+from luthier.schedules import ModelError, ModelWarning
 
 SIX = "six = Constant <value = int64[1] {6}> () \n a = Reshape (x, six)"
 WHOLE = "all = Constant <value = int64[1] {-1}> () \n b = Reshape (x, all)"
@@ -104,3 +104,45 @@ def test_a_value_that_is_given_leaves_it_out() -> None:
 def test_one_that_breaks_the_rules_is_refused() -> None:
     wrong = SIX.replace("Reshape", "Reshape <allowed = 1>")
     assert "Unrecognized attribute: allowed" in refused(choosing(wrong))
+
+
+def never(trips: str = "int64 n", condition: str = '""', kept: str = "float[k]") -> onnx.ModelProto:
+    """A loop whose body reshapes 12 elements to 6."""
+    return onnx.parser.parse_model(f"""<ir_version: 8, opset_import: ["": 18]>
+      g (float[r,3] x, float[6] first, {trips}, bool goes) => (float[m] y, {kept} z) {{
+        six = Constant <value = int64[1] {{6}}> ()
+        y, z = Loop <body = b (int64 i, bool c, float[6] v) => (bool on, float[6] w, float[6] u) {{
+          on = Identity (c)
+          part = Reshape (x, six)
+          w = Add (v, part)
+          u = Neg (w)
+        }}> (n, {condition}, first)
+    }}""")
+
+
+@pytest.mark.parametrize(
+    "runs", [[(0, False), (0, True), (-3, True)], [(5, False), (0, True)]], ids=["trips", "both"]
+)
+def test_a_loop_that_never_runs(runs: list[tuple[int, bool]]) -> None:
+    """It gives what it begins with, and no rows; a run ends in which it runs."""
+    condition = '""' if all(n < 1 for n, _ in runs) else "goes"
+    inputs = [
+        {"x": floats(4, 3), "first": floats(6), "n": np.array(n), "goes": np.array(goes)}
+        for n, goes in runs
+    ]
+    model = never(condition=condition, kept="float[k,l]")
+    for given in inputs:
+        with pytest.warns(ModelWarning, match="'y': its body cannot be at these sizes"):
+            entry = import_entry(read_model(model, {"r": 4}), TARGET)
+        (program,) = entry.variants
+        ours, wanted = computed(program, {}, given), expected(model, given)
+        assert ours["z"].shape == wanted["z"].shape == (0, 6)
+        assert np.array_equal(ours["y"], wanted["y"])
+    said = ended(entry, {**inputs[0], "n": np.array(2), "goes": np.array(True)})
+    assert "its body cannot be at these sizes; whether it runs: 1, not 0" in said
+
+
+def test_a_loop_that_runs_is_refused() -> None:
+    """How often it runs is known."""
+    with pytest.raises(ModelError, match="does not reshape to"):
+        import_entry(read_model(never(), {"r": 4}, values={"n": 2, "goes": True}), TARGET)

@@ -14,7 +14,7 @@ from sized_models import same_at_all_sizes
 
 from luthier.frontend import Entry, import_entry, import_model, read_model
 from luthier.frontend.program.library import Library, verify_library
-from luthier.schedules import ModelError, UnsupportedOperator
+from luthier.schedules import ModelError
 
 
 def ranges(entry: Entry) -> list[str]:
@@ -145,6 +145,21 @@ loops (float[steps,rows,4] x, float[rows,4] h, int64 n)
 }"""
 
 
+KEPT = """
+kept (float[steps,rows,4] x, float[3,4] h) => (float[s,3,4] all, float[s,3] sums) {
+  shape = Shape (x)
+  zero = Constant <value = int64 {0}> ()
+  steps = Gather (shape, zero)
+  all, sums = Loop <body = body (int64 i, bool c) => (bool go, float[3,4] kept, float[3] sum) {
+    go = Identity (c)
+    row = Gather (x, i)
+    kept = Mul (row, h)
+    axis = Constant <value = int64[1] {1}> ()
+    sum = ReduceSum <keepdims = 0> (row, axis)
+  }> (steps, "")
+}"""
+
+
 @pytest.mark.parametrize("pool", ["MaxPool", "AveragePool", "LpPool"])
 @pytest.mark.parametrize(
     "window",
@@ -183,9 +198,9 @@ def test_what_loops_carry_may_have_none() -> None:
     assert ranges(entry) == ["rows=1..8 steps=1..4", "rows=0..0 steps=1..4"]
 
 
-def test_what_is_kept_of_no_iteration_is_refused() -> None:
-    with pytest.raises(UnsupportedOperator, match="is what is kept of no iteration"):
-        import_entry(parsed(LOOPS), TARGET, {"rows": 3, "steps": range(5)})
+def test_what_is_kept_of_no_iteration_are_no_rows() -> None:
+    entry = same_at_all_sizes(parsed(KEPT), {"rows": 3, "steps": range(5)})
+    assert ranges(entry) == ["steps=1..4", "steps=0..0"]
 
 
 def test_where_there_is_nothing_no_size_is_found() -> None:

@@ -430,7 +430,7 @@ def test_refusals() -> None:
     shape = dict([X]) | {"shape": vector(2)}
     said = refused(one("Expand", ["one", "shape"], {"one": vector(1), "shape": vector(2)}))
     assert said.startswith("Expand 'y': data decide how large its result is, and nothing says")
-    assert said.endswith("give a bound, such as --bound found_y_0=1024")
+    assert said.endswith("give bounds, such as --bound found_y_0=1024 --bound found_y_1=1024")
     assert "a bound is given for 'z'" in refused(one("Tanh", ["x"], dict([X])), {"z": 5})
     assert "the sizes that a run finds are: found_y_0, found_y_1" in refused(
         one("Reshape", ["x", "shape"], shape), {"found_y": 5}

@@ -182,4 +182,4 @@ def test_as_large_as_a_run_is_told() -> None:
         runs = [{"x": X, "scales": real(a, b)} for a, b in ((0.6, 1.7), (1, 1), (0.15, 2))]
         same(scaled, runs, bounds)
     assert found(entry, {"x": X, "sizes": integers(-3, 2**62)})[0] == -3
-    assert "give a bound, such as --bound found_y_0=1024" in refused(sized)
+    assert "give bounds, such as --bound found_y_0=1024 --bound found_y_1=1024" in refused(sized)

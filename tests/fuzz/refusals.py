@@ -24,7 +24,7 @@ OF_SIZES: Mapping[str, str] = {
         "a model that is another for so many sizes that no few programs run it"
     ),
     r"have too many choices together": "million choices of all ranges together",
-    r"give a bound, such as --bound": "for others give it: `--bound",
+    r"give (a bound|bounds), such as --bound": "for others give it: `--bound",
 }
 
 
