@@ -270,7 +270,7 @@ def _stays(node: OnnxNode, span: _Span, method: Method) -> bool:
     across, dimension = node.t.across, (node.t.source, span.axis)
     if span.scale != 1 and not span.told:
         across.moved.add(dimension)
-    finds_that = dimension in across.moved and method.coordinates != OFF_BY_A_HALF
+    finds_that = dimension in across.moved and method.coordinates not in (OFF_BY_A_HALF, CROP)
     return span.scale == 1 and not (across.compute and finds_that)
 
 

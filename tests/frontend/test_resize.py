@@ -17,7 +17,7 @@ from onnx_models import TARGET, case, compute, expected, floats, integers, model
 from sized_models import opened, same_at_all_sizes
 
 import luthier
-from luthier.frontend import import_model
+from luthier.frontend import import_entry, import_model
 from luthier.frontend.program import at
 from luthier.schedules import ModelError, UnsupportedOperator
 
@@ -336,6 +336,27 @@ def test_a_table_of_a_fixed_size_gets_any_its_own_too(attrs: dict[str, str | int
         x = floats(1, 3, h, w)
         (wanted,) = expected(proto, {"x": x}).values()
         np.testing.assert_allclose(compute(ours, {"x": x})["y"], wanted, 1e-4, 1e-5)
+
+
+def test_a_region_of_an_image_is_all_of_it_where_that_keeps_its_size() -> None:
+    attrs = {"mode": "linear", "coordinate_transformation_mode": "tf_crop_and_resize"}
+    proto = opened(
+        [helper.make_node("Resize", ["x", "roi", "", "sizes"], ["y"], **attrs)],
+        {"x": ((1, 2, "h", 7), "float32")},
+        {"y": "float32"},
+        {
+            "roi": np.array([0, 0, 0.2, 0.1, 1, 1, 0.8, 0.9], np.float32),
+            "sizes": np.array([1, 2, 5, 6], np.int64),
+        },
+    )
+    entry = import_entry(proto, TARGET, {"h": "4..6"})
+    for h in (4, 5, 6):
+        program = entry.variant({"h": h})
+        assert program is not None
+        x = floats(1, 2, h, 7)
+        (wanted,) = expected(proto, {"x": x}).values()
+        found = compute(at(program, {"h": h}), {"x": x})["y"]
+        np.testing.assert_allclose(found, wanted, 1e-4, 1e-5)
 
 
 @pytest.mark.slow
