@@ -113,6 +113,7 @@ def grid() -> Iterator[Point]:
         yield top((100, 1000), 1, k)
     for k in (1, 2, 16, 32):
         yield top((1000, 100), 0, k)
+    yield top((45, 48), 0, 40)
     for kind in ("int64", "double"):
         yield top((100, 1000), 1, 32, kind)
     yield top((5000, 8), 1, 2)
