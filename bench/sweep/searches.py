@@ -114,6 +114,7 @@ def grid() -> Iterator[Point]:
     for k in (1, 2, 16, 32):
         yield top((1000, 100), 0, k)
     yield top((45, 48), 0, 40)
+    yield top((26, 46, 51, 4), 2, 25)
     for kind in ("int64", "double"):
         yield top((100, 1000), 1, 32, kind)
     yield top((5000, 8), 1, 2)

@@ -105,6 +105,9 @@ def test_the_first_of_rows_in_lanes(dtype: str) -> None:
         ((37, 7), 1, 7),
         ((71, 20), 1, 1),
         ((21, 90), 1, 18),
+        ((13, 30, 2), 1, 5),
+        ((7, 40, 4), 1, 20),
+        ((5, 12, 8), 1, 3),
     ]
     each = itertools.product(shapes, (False, True))
     workloads = [first(*shape, largest, dtype) for shape, largest in each]

@@ -34,20 +34,18 @@ def by_lanes(builder: PhaseBuilder, form: Sort, number: Index, blocks: int) -> N
     outer, length, inner = form.sizes
     wanted, step = form.wanted, form.together
     kind = _Rows if wanted <= FEW else _ManyWanted
-    if inner == 1:  # all rows follow one another
-        for begin, extent in builder.block(number, step, outer):
+    if form.goes_on:
+        for begin, extent in builder.block(number, step, outer * inner):
             for offset, lanes in tail(0, extent, step):
-                row = builder.let(begin + offset)
-                rows = kind(builder, form, lanes, (length, 1), (wanted, 1))
-                rows.sort(row * length, row * wanted)
+                first = builder.let(divide(begin + offset, inner) * inner)
+                kind(builder, form, lanes).sort(first * length, first * wanted)
         return
     outer, block = builder.let(divide(number, blocks)), builder.let(modulo(number, blocks))
     for begin, extent in builder.block(block, step, inner):
         for offset, lanes in tail(0, extent, step):
             column = builder.let(begin + offset)
             source = builder.let(outer * (length * inner) + column)
-            rows = kind(builder, form, lanes, (1, inner), (1, inner))
-            rows.sort(source, outer * (wanted * inner) + column)
+            kind(builder, form, lanes).sort(source, outer * (wanted * inner) + column)
 
 
 def _type_of(form: Sort) -> str:
@@ -56,19 +54,10 @@ def _type_of(form: Sort) -> str:
 
 
 class _Rows:
-    """Some rows, and how far an element and a result lie from those of the next row and from the
-    next ones of the row."""
+    """Some rows, a lane for each."""
 
-    def __init__(
-        self,
-        builder: PhaseBuilder,
-        form: Sort,
-        lanes: int,
-        apart: tuple[Index, Index],
-        apart_out: tuple[Index, Index],
-    ) -> None:
+    def __init__(self, builder: PhaseBuilder, form: Sort, lanes: int) -> None:
         self._builder, self._form, self._lanes = builder, form, lanes
-        self._apart, self._apart_out = apart, apart_out
         self._dtype = form.workload.inputs[0].dtype
         self._type = _type_of(form)
         self._width = min(lanes, form.target.lanes(DTYPES[self._type]))  # of one register
@@ -84,6 +73,13 @@ class _Rows:
             self._read(source, place)
             self._enter(place)
         self._give(target)
+
+    def _row(self, lane: Expr, extent: Index) -> Expr:
+        """How far a lane's row begins from the first one, where rows have so many elements."""
+        inner = self._form.sizes[2]
+        if not self._form.goes_on:
+            return lane
+        return divide(lane, inner) * (extent * inner) + modulo(lane, inner)
 
     def _begin(self) -> None:
         """Lists of nothing."""
@@ -107,17 +103,18 @@ class _Rows:
 
     def _give_one(self, target: Expr, rank: Index, places: Any, at: Index) -> None:
         """Number ``rank`` of each row, whose places are ``at`` there."""
-        builder, (between, along) = self._builder, self._apart_out
+        builder, along = self._builder, self._form.sizes[2]
         with builder.vector(self._lanes) as lane:
             found = tirx.Cast(self._form.workload.output.dtype, builder.load(places, at + lane))
-            builder.store(builder["out"], target + rank * along + lane * between, found)
+            row = self._row(lane, self._form.wanted)
+            builder.store(builder["out"], target + rank * along + row, found)
 
     def _read(self, source: Expr, place: Index) -> None:
         """The keys of an element of each row."""
         builder = self._builder
-        between, along = self._apart
+        _, length, along = self._form.sizes
         with builder.vector(self._lanes) as lane:
-            x = builder.load(builder["in0"], source + place * along + lane * between)
+            x = builder.load(builder["in0"], source + place * along + self._row(lane, length))
             key = key_of(x, self._dtype, bool(self._form.node.attr("largest")))
             builder.store(self._key, lane, self._signed(key))
 

@@ -57,7 +57,7 @@ def kernel(form: Sort, knobs: Knobs) -> Emitted:
 def _by_lanes(form: Sort, knobs: Knobs) -> Emitted:
     outer, length, inner = form.sizes
     blocks = ceildiv(inner, form.together)
-    number = outer * blocks if inner > 1 else ceildiv(outer, form.together)
+    number = ceildiv(outer * inner, form.together) if form.goes_on else outer * blocks
     group = at_least(knobs.grain // at_least(length * form.together, 1), 1)
     scratch = Scratch()
     by_lanes.reserve(scratch, form)

@@ -74,14 +74,24 @@ class Sort(Form[Knobs]):
         they compared last, so that there are two registers' rows.
         """
         outer, _, inner = self.sizes
-        keys = DTYPES[key_dtype(self.workload.inputs[0].dtype)]
-        lanes = self.target.vector_bytes // max(keys.bytes, _PLACE_BYTES)
-        rows = outer if inner == 1 else inner
+        lanes, rows = self._in_register, outer * inner if self.goes_on else inner
         if any(isinstance(size, Size) for size in (rows, self.wanted)):
             return 0
         if rows < lanes or not 0 < self.wanted <= self._most_in_lanes:
             return 0
         return 2 * lanes if self.wanted == 1 and rows >= 2 * lanes else lanes
+
+    @property
+    def _in_register(self) -> int:
+        """Keys, and places, of one."""
+        keys = DTYPES[key_dtype(self.workload.inputs[0].dtype)]
+        return self.target.vector_bytes // max(keys.bytes, _PLACE_BYTES)
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether lanes are rows of several outer indices: those of one fill a part of them."""
+        inner, lanes = self.sizes[2], self._in_register
+        return not isinstance(inner, Size) and inner < lanes and lanes % inner == 0
 
     @property
     def _most_in_lanes(self) -> int:
