@@ -113,6 +113,7 @@ def test_bags_that_are_written_out(tmp_path: Path) -> None:
     assert sizes == ["found_some=0..8", "found_some_0=0..8"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", REDUCED)
 def test_while_a_counter_is_below_a_number(tmp_path: Path, mode: str) -> None:
     """No bound of how many there are is needed, and a slice of one offset is one."""
