@@ -201,8 +201,8 @@ class _Generalisation:
                 windows[value] = begin
                 continue
             fit = self.points.fit
-            how = numbers(others, fit) or runs(others, fit) or bounded(array, others, fit)
-            how = how or grid(others, self.points)
+            how: Followed | None = numbers(others, fit) or runs(others, fit)
+            how = how or bounded(array, others, fit) or grid(others, self.points)
             if how is None:
                 raise NotAlikeError(
                     f"a constant of type {self.base.values[value]}, which is computed from the "
