@@ -189,7 +189,7 @@ class _Fusion:
                 return self._prologue(target, anchor, op, users)
             if not self._simple_operand(anchor, op):
                 return False
-        times = self._evaluations(target, op)
+        times = 0.0 if _is_part_of_list(op) else self._evaluations(target, op)
         whole = anchor is not None and anchor.node.op.endswith("_integer")
         few = times <= 8 or (whole and op.node.out.size == 1)  # a factor of a run's scales
         few = few and not _is_costly(op)
@@ -287,6 +287,13 @@ class _Fusion:
 def _is_costly(op: Op) -> bool:
     operator = ops.of(op.node)
     return isinstance(operator, ops.Elementwise) and operator.is_costly
+
+
+def _is_part_of_list(op: Op) -> bool:
+    """Whether reading it is reading a list from some place on, which costs nothing however often;
+    so that this does not depend on how large what reads it is."""
+    tensor = op.node.out
+    return op.node.op == "slice" and len(tensor.shape) == 1 and op.node.attr("steps") == (1,)
 
 
 def _turns_rows(op: Op) -> bool:

@@ -23,6 +23,15 @@ _FEW = 1  # of what runs find: less than any number that it is cut to
 ProgramAt: TypeAlias = Callable[[Sizes, FoundSizes, bool], Program]
 
 
+class _MoreFoundError(Exception):
+    """An import finds sizes that the one of the largest sizes has not, as of a branch's result
+    that is as large as the other's along an axis for these alone."""
+
+    def __init__(self, symbols: Sequence[Symbol]) -> None:
+        super().__init__(", ".join(map(str, symbols)))
+        self.symbols = symbols
+
+
 @dataclass(frozen=True)
 class Imports:
     """``program_at`` gives the program at certain sizes, dense or not, and meets what runs find.
@@ -57,6 +66,9 @@ class Imports:
             found.short |= met.short
             found.symbols = found.symbols or met.symbols
             found.counted |= met.counted
+            known = {symbol.name for symbol in found.symbols}
+            if more := [symbol for symbol in met.symbols if symbol.name not in known]:
+                raise _MoreFoundError(more)
             return Import(program, Met(sizes, met.notes))
 
         def possible_at(sizes: Sizes) -> Met:
@@ -74,17 +86,21 @@ class Imports:
             known = import_at(largest, dense=False)
         if may_foresee and found.symbols and (truths := self._otherwise(largest, known.met.notes)):
             raise ForeseenError(truths)
-        variants = Variants(
-            self.symbols,
-            import_at,
-            possible_at,
-            self.named,
-            uncomputed,
-            tuple(found.symbols),
-            may_compute=self.may_compute,
-        )
-        variants.know(largest, known)
-        return variants.programs()
+        while True:
+            variants = Variants(
+                self.symbols,
+                import_at,
+                possible_at,
+                self.named,
+                uncomputed,
+                tuple(found.symbols),
+                may_compute=self.may_compute,
+            )
+            variants.know(largest, known)
+            try:
+                return variants.programs()
+            except _MoreFoundError as error:
+                found.symbols += error.symbols
 
     def _otherwise(self, sizes: Sizes, notes: Notes) -> dict[str, int]:
         """Truths of the model that are others where none is found than they are in the import that

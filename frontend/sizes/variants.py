@@ -25,6 +25,7 @@ from .ranks import check_ranks
 from .scopes import check_scopes
 
 _MOST_IMPORTS = 96
+_MORE_IMPORTS, _MOST_RANGES = 48, 6  # for each program of a range, of so many
 _NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
 _OTHERS = 4  # sizes that are tried in place of some
 _LESS = 8  # times a bound that is proposed
@@ -69,6 +70,7 @@ class Variants:
     _known: dict[tuple[tuple[str, int], ...], Import] = field(default_factory=dict)
     _arrays: Arrays = field(default_factory=Arrays)
     _imports: int = 0
+    _ranges: int = 0
 
     def know(self, sizes: Sizes, known: Import) -> None:
         """Spare an import, whose tensors need not be dense."""
@@ -86,7 +88,7 @@ class Variants:
         try:
             programs = tuple(self._programs())
         except LiesOtherwiseError:
-            self._dense, self._imports = True, 0
+            self._dense, self._imports, self._ranges = True, 0, 0
             self._known.clear()
             programs = tuple(self._programs())
         check_ranks(programs)
@@ -108,7 +110,9 @@ class Variants:
         division = self._none_apart(box) or self._one_apart(box, reason)
         if division is None:
             try:
-                yield self._generalised(box, reason)
+                program = self._generalised(box, reason)
+                self._ranges += 1
+                yield program
                 return
             except LiesOtherwiseError:
                 raise
@@ -183,10 +187,11 @@ class Variants:
         """The few that need not be alike."""
         whole = self._structure(_most(box), reason)
         others = [sample for sample in samples if structure(sample.program) != whole]
-        if not self.found and len(others) > len(samples) // 2:
+        apart = [s for s in others if self._is_apart(s, box, reason)] if self.found else others
+        if len(apart) > len(samples) // 2:
             return []
-        apart = [sample for sample in others if self._is_apart(sample, box, reason)]
-        return apart if len(apart) <= len(samples) // 2 else []
+        is_each = self.found or all(self._is_apart(sample, box, reason) for sample in apart)
+        return apart if is_each else []
 
     def _is_apart(self, sample: Sample, box: Box, reason: NotAlikeError | None) -> bool:
         """Whether a program is another for what is found, and not for what is given; or, where
@@ -253,7 +258,7 @@ class Variants:
         key = _key(sizes)
         if key not in self._known:
             self._imports += 1
-            if self._imports > _MOST_IMPORTS:
+            if self._imports > _MOST_IMPORTS + _MORE_IMPORTS * min(self._ranges, _MOST_RANGES):
                 ranges = ", ".join(map(str, self.symbols))
                 why = f" ({reason})" if reason else ""
                 raise UnsupportedOperator(

@@ -68,6 +68,25 @@ def test_nothing_in_one_branch() -> None:
     same(parsed(text), BOTH)
 
 
+def test_keys_that_one_branch_leaves_to_who_has_them() -> None:
+    """As merged decoders do: nothing where there is a past, of a batch of one."""
+    text = """small (bool c, float[batch,2,5,8] x) => (float[n,2,m,8] y) {
+      y = If (c) <
+        then_branch = t () => (float[n,2,m,8] a) {
+          shape = Constant <value = int64[4] {1, 2, 0, 8}> ()
+          a = ConstantOfShape (shape)
+        },
+        else_branch = e () => (float[n,2,m,8] b) { b = Neg (x) }>
+    }"""
+    runs = [
+        {"c": np.array(c), "x": floats(batch, 2, 5, 8)}
+        for batch in (1, 2, 9)
+        for c in (True, False)
+    ]
+    entry = same(parsed(text), runs, shapes={"batch": "1..9"})
+    assert [str(program.symbols[0]) for program in entry.variants] == ["batch=2..9", "batch=1..1"]
+
+
 def test_where_the_input_has_any_number_of_rows() -> None:
     text = """small (bool c, float[rows,6] x) => (float[n,6] y) {
       r = If (c) <
