@@ -302,9 +302,8 @@ def _program(
     dump = Dump()
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> tuple[Program, PartNotes]:
-        noted = PartNotes()
+        noted, is_open = PartNotes(), passes is OPEN_PASSES
         graph = _straight_graph(part, known, dump, passes, grows, noted, across)
-        is_open = passes is OPEN_PASSES
         if passes is PASSES:  # lanes of an open size are fewer
             graph = conv_planes(graph, target)
             dump(conv_planes.__name__, graph)
@@ -336,12 +335,13 @@ def _whole(
     sizes: FoundSizes,
     parts: Once,
 ) -> Program:
-    """Straight where it can be: a search in what is known is none at run time, and what values
-    seem to decide may be known."""
-    tensors = all(o.type.HasField("tensor_type") for o in model.graph.output)
-    if tensors and not has_control(model) and not has_asking(model):
+    """Straight where it can be: what values seem to decide, or a search to find, may be known."""
+    is_plain = all(o.type.HasField("tensor_type") for o in model.graph.output)
+    if is_plain and not has_control(model) and not has_asking(model):
         try:
-            return straight(model, given)[0]
+            program, noted = straight(model, given)
+            sizes.notes.append(PartNotes(conditions=[noted.few(), *noted.conditions]))
+            return program
         except (DependsOnDataError, UnknownTypeError):
             pass  # of what comes before, types may be known once that is imported
         except UnsupportedOperator as error:

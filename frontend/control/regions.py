@@ -21,6 +21,7 @@ from luthier.schedules import ModelError, Tensor
 from ..graph import Array
 from ..onnx.branches import without_decided_branches
 from ..onnx.given import leading_to
+from ..onnx.notes import PartNotes
 from ..onnx.opset import is_onnx, node_label
 from ..onnx.strip_weights import Known, array_of, constant_tensor, listed_constant
 from ..program import Step
@@ -166,7 +167,9 @@ class Regions:
             model, _ = self._parts.model_of(nodes, scope, without_sequences=True)
             held = len(model.graph.initializer)
             left = frozenset(self._sizes.computed)
-            decided = without_decided_branches(model, Known(left)).graph
+            noted = PartNotes()
+            decided = without_decided_branches(model, Known(left), noted).graph
+            self._sizes.notes.append(noted)
             enter((tensor.name, tensor) for tensor in decided.initializer[held:])
             nodes = list(decided.node)
         check_order(nodes, scope)

@@ -16,23 +16,27 @@ from onnx import TensorProto, helper, numpy_helper
 from luthier.schedules import LuthierError
 
 from .given import leading_to, read_by
+from .notes import PartNotes
 from .opset import is_onnx
 from .scopes import renamed
 
-Fold = Callable[[onnx.ModelProto], onnx.ModelProto]
+Fold = Callable[[onnx.ModelProto, PartNotes], onnx.ModelProto]
 _ROUNDS = 64  # of those that others decide, or that are in others
 _KEPT, _SMALL = 64, 1 << 20  # models of conditions, and the bytes of one
 _ONE_BY_ONE = 16  # conditions that are asked for by themselves where some cannot be known
 
 
-def without_decided_branches(model: onnx.ModelProto, fold: Fold) -> onnx.ModelProto:
+def without_decided_branches(
+    model: onnx.ModelProto, fold: Fold, notes: PartNotes | None = None
+) -> onnx.ModelProto:
     """The model, or a copy whose decided ``If`` nodes are the nodes of a branch.
 
     ``fold`` computes what it can of a model: what is known then is among its initializers.
+    ``notes`` get what was known of conditions.
     """
-    given = model
+    given, conditions = model, [] if notes is None else notes.conditions
     for _ in range(_ROUNDS):
-        decided = _decided(model, fold)
+        decided = _decided(model, fold, conditions)
         if not decided:
             break
         if model is given:
@@ -45,15 +49,16 @@ def without_decided_branches(model: onnx.ModelProto, fold: Fold) -> onnx.ModelPr
     return model
 
 
-def _decided(model: onnx.ModelProto, fold: Fold) -> dict[str, bool]:
+def _decided(model: onnx.ModelProto, fold: Fold, conditions: list[PartNotes]) -> dict[str, bool]:
     """The conditions that are known, by the value's name."""
     wanted = dict.fromkeys(n.input[0] for n in model.graph.node if _is_if(n) and n.input)
     if not wanted:
         return {}
-    found = _folded(model, list(wanted), fold)
+    found = _folded(model, list(wanted), fold, conditions)
     if found is None:
-        each = (_folded(model, [name], fold) or {} for name in list(wanted)[:_ONE_BY_ONE])
-        found = {name: value for some in each for name, value in some.items()}
+        some = list(wanted)[:_ONE_BY_ONE]
+        each = (_folded(model, [name], fold, conditions) or {} for name in some)
+        found = {name: value for one in each for name, value in one.items()}
     return found
 
 
@@ -61,7 +66,9 @@ def _is_if(node: onnx.NodeProto) -> bool:
     return node.op_type == "If" and is_onnx(node.domain)
 
 
-def _folded(model: onnx.ModelProto, names: Sequence[str], fold: Fold) -> dict[str, bool] | None:
+def _folded(
+    model: onnx.ModelProto, names: Sequence[str], fold: Fold, conditions: list[PartNotes]
+) -> dict[str, bool] | None:
     """Those of the values that are known; None where what leads to them cannot be computed."""
     made = {o for node in model.graph.node for o in node.output}
     constants = {t.name: t for t in model.graph.initializer}
@@ -82,17 +89,20 @@ def _folded(model: onnx.ModelProto, names: Sequence[str], fold: Fold) -> dict[st
         folded = (_known if len(text) <= _SMALL else _known.__wrapped__)(text, fold)
         if folded is None:
             return None
-        found |= {t.name: t for t in folded if t.name in asked}
+        known, noted = folded
+        conditions.append(noted)
+        found |= {t.name: t for t in known if t.name in asked}
     truths = {name: _truth(tensor) for name, tensor in found.items()}
     return {name: truth for name, truth in truths.items() if truth is not None}
 
 
 @lru_cache(maxsize=_KEPT)
-def _known(text: bytes, fold: Fold) -> tuple[TensorProto, ...] | None:
-    """What is known in a model of conditions; one that is imported at several sizes has the same
-    ones each time."""
+def _known(text: bytes, fold: Fold) -> tuple[tuple[TensorProto, ...], PartNotes] | None:
+    """What is known in a model of conditions, and of its nodes; one that is imported at several
+    sizes has the same ones each time."""
+    notes = PartNotes()
     try:
-        return tuple(fold(onnx.ModelProto.FromString(text)).graph.initializer)
+        return tuple(fold(onnx.ModelProto.FromString(text), notes).graph.initializer), notes
     except LuthierError:
         return None
 

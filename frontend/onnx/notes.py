@@ -12,6 +12,7 @@ from onnx import helper
 from ..graph import Array
 from .single import StaticType
 
+FEW = 16  # numbers of a list that are looked at one by one
 _NOT_READ = frozenset({"value"})  # of attributes: a constant's, which may be large
 
 
@@ -44,12 +45,14 @@ class NodeNote:
 class PartNotes:
     """Of one part: its ``nodes`` in order, the ``shapes`` of values, the ``arrays`` of those that
     are known, and the values that are ``left``: results of nodes that become kernels, and outputs.
+    ``conditions`` are what was known of those that decided branches.
     """
 
     nodes: tuple[NodeNote, ...] = ()
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
+    conditions: list[PartNotes] = field(default_factory=list)
 
     def begin(self, nodes: Iterable[onnx.NodeProto]) -> None:
         """Before anything is computed."""
@@ -65,3 +68,8 @@ class PartNotes:
         """What is left to compute, and what is given."""
         made = (name for node in graph.node for name in node.output)
         self.left = frozenset((*made, *(output.name for output in graph.output)))
+
+    def few(self) -> PartNotes:
+        """The nodes, and what is known that has few elements."""
+        arrays = {name: array for name, array in self.arrays.items() if array.size <= FEW}
+        return PartNotes(self.nodes, arrays=arrays)

@@ -78,7 +78,7 @@ def strip_weights(
     operators of ONNX Runtime's expanded, its shape arithmetic done, and so are branches that it
     decides. ``notes`` get what was known of it. Raises ModelError or UnsupportedOperator.
     """
-    model = without_decided_branches(model, stripped)
+    model = without_decided_branches(model, stripped, notes)
     light, weights = _without_weights(model, local_functions_expanded(model))
     light = _with_single_numbers(_without_old_group_norms(light))
     spelled = all_spelled(light)
@@ -92,7 +92,7 @@ def strip_weights(
         check_operators(light, SUPPORTED | spelled)  # says more, of what cannot be folded
         raise
     _open_outputs(light.graph)
-    light = _expanded(light)
+    light = _expanded(light, notes)
     check_operators(light, SUPPORTED, FOLDABLE)
     light = fold_shapes(light, notes)
     check_operators(light, SUPPORTED)
@@ -102,9 +102,9 @@ def strip_weights(
     return light, weights
 
 
-def stripped(model: onnx.ModelProto) -> onnx.ModelProto:
+def stripped(model: onnx.ModelProto, notes: PartNotes) -> onnx.ModelProto:
     """A model, such as one of conditions, as ``strip_weights`` leaves it."""
-    return strip_weights(model)[0]
+    return strip_weights(model, notes=notes)[0]
 
 
 @dataclass(frozen=True)
@@ -114,19 +114,19 @@ class Known:
 
     left: frozenset[str] = frozenset()
 
-    def __call__(self, model: onnx.ModelProto) -> onnx.ModelProto:
+    def __call__(self, model: onnx.ModelProto, notes: PartNotes) -> onnx.ModelProto:
         """A model, such as one of conditions."""
         if any(not self.left.isdisjoint(node.output) for node in model.graph.node):
             raise UnsupportedOperator("a run computes it")
-        return stripped(model)
+        return stripped(model, notes)
 
 
-def _expanded(model: onnx.ModelProto) -> onnx.ModelProto:
+def _expanded(model: onnx.ModelProto, notes: PartNotes | None) -> onnx.ModelProto:
     """Without operators that the standard spells by others, and branches in these that are decided
     by now."""
     model = operators_expanded(model, SUPPORTED)
     if any(node.op_type == "If" and is_onnx(node.domain) for node in model.graph.node):
-        model = without_decided_branches(model, stripped)
+        model = without_decided_branches(model, stripped, notes)
     return operators_expanded(model, SUPPORTED)
 
 

@@ -66,6 +66,15 @@ class Checks:
             if broken := self._broken(met):
                 raise NotAlikeError(broken.reason)
 
+    def uncompared(self) -> list[Sizes]:
+        """Sizes for which comparisons that the imports know come out as in none of them."""
+        some = [
+            (*met.notes, *(each for p in met.notes for each in p.conditions)) for met in self.met
+        ]
+        points = Points(tuple(self.box), tuple(each.sizes for each in self.met))
+        rules = Rules(points, some, ())
+        return list(rules.undecided([met.sizes for met in self.met], self.box))
+
     def for_few(self, program: Program) -> Program:
         """The program for sizes that are found which are less than those that it was made from; it
         ends a run for which it is wrong. One that has no use for a size finds none.

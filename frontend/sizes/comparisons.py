@@ -5,13 +5,14 @@ from __future__ import annotations
 
 import itertools
 import random
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from luthier.schedules.ir.size import Size, ceildiv, value
+from luthier.schedules.ir.size import Size, Sizes, ceildiv, value
 from luthier.schedules.ir.symbol import Symbol
 
 Number = int | Size
@@ -46,6 +47,45 @@ def otherwise(
         other |= np.broadcast_to(found != outcome, other.shape)
     rows = table[np.flatnonzero(other)[:_SOME]]
     return [{symbol.name: int(n) for symbol, n in zip(own, row, strict=True)} for row in rows]
+
+
+def undecided(
+    comparisons: Sequence[tuple[str, Sequence[tuple[Number, Number]]]],
+    known: Sequence[Sizes],
+    symbols: Sequence[Symbol],
+) -> list[dict[str, int]]:
+    """Choices of sizes for which comparisons come out together as at none that is ``known``: one
+    for each way, of the comparisons of the same sizes. Of which are looked at, see ``otherwise``.
+    """
+    groups = defaultdict[frozenset[str], list[tuple[str, Number, Number]]](list)
+    for op, pairs in comparisons:
+        for left, right in pairs:
+            names = {n for each in (left, right) if isinstance(each, Size) for n in each.names}
+            groups[frozenset(names)].append((op, left, right))
+    found = list[dict[str, int]]()
+    for together, group in groups.items():
+        own = [symbol for symbol in symbols if symbol.name in together]
+        if not own or len(own) < len(together):
+            continue
+        met = np.array([[sizes[symbol.name] for symbol in own] for sizes in known], np.int64)
+        table = _choices(own)
+        ways, first = np.unique(_ways(group, own, table), return_index=True)
+        rows = table[first[~np.isin(ways, _ways(group, own, met))]]
+        found += [{s.name: int(n) for s, n in zip(own, row, strict=True)} for row in rows]
+    return found
+
+
+def _ways(
+    group: Sequence[tuple[str, Number, Number]], symbols: Sequence[Symbol], table: NDArray[np.int64]
+) -> NDArray[np.uint64]:
+    """For each choice a number that tells how all comparisons come out: a sum of random ones."""
+    sizes = {symbol.name: column for symbol, column in zip(symbols, table.T, strict=True)}
+    terms = np.random.default_rng(len(group)).integers(1 << 63, size=len(group), dtype=np.uint64)
+    ways = np.zeros(len(table), np.uint64)
+    for (op, left, right), term in zip(group, terms, strict=True):
+        is_so = _OPERATIONS[op.removeprefix(".")](value(left, sizes), value(right, sizes))
+        ways += np.where(is_so, term, np.uint64(0))
+    return ways
 
 
 def _choices(symbols: Sequence[Symbol]) -> NDArray[np.int64]:

@@ -15,8 +15,8 @@ from luthier.schedules.ir.size import Size, Sizes
 from luthier.schedules.ir.size import value as value_of
 from luthier.schedules.ir.symbol import Symbol
 
-from ..onnx.notes import NodeNote, PartNotes
-from .comparisons import COMPARISONS, otherwise
+from ..onnx.notes import FEW, NodeNote, PartNotes
+from .comparisons import COMPARISONS, otherwise, undecided
 from .computed import may_be_computed, runs
 from .fit import Points, UndecidedError
 from .grids import grid
@@ -25,7 +25,6 @@ Array = NDArray[Any]
 Notes: TypeAlias = Sequence[PartNotes]
 _Number: TypeAlias = int | Size | None  # None where no rule is known
 _Key: TypeAlias = tuple[str, str, int]
-_FEW = 16  # numbers of a list that a run computes
 
 
 class Broken(NamedTuple):
@@ -152,7 +151,7 @@ class Rules:
             if key[1] not in COMPARISONS or node.outputs[0] not in part.arrays:
                 continue
             rule = self._rule(key)
-            pairs = None if rule is None else self._pairs(rule)
+            pairs = None if rule is None or not _is_alike(rule) else self._pairs(rule)
             if rule is not None and pairs is not None:
                 outcomes = part.arrays[node.outputs[0]].reshape(-1).tolist()
                 others = otherwise(key[1], pairs, outcomes, symbols)
@@ -160,13 +159,19 @@ class Rules:
                     found[node.outputs[0]] = others
         return found
 
+    def undecided(self, known: Sequence[Sizes], symbols: Sequence[Symbol]) -> list[dict[str, int]]:
+        """Choices of sizes for which comparisons come out as at none of the ``known`` ones."""
+        keys = [key for key in self._imports[-1] if key[1] in COMPARISONS]
+        pairs = ((key[1], self._pairs(rule)) for key in keys if (rule := self._rule(key)))
+        return undecided([(op, some) for op, some in pairs if some], known, symbols)
+
     def following(self, names: Collection[str]) -> dict[str, int]:
         """Known numbers by their names, and those of the model that are computed from them, with
         the most that they were in any import."""
         found = dict.fromkeys(names, 1)
         for part, node in self._imports[-1].values():
             known = [part.arrays[o] for o in node.outputs if o in part.arrays and o in self._named]
-            few = len(known) == len(node.outputs) and all(array.size <= _FEW for array in known)
+            few = len(known) == len(node.outputs) and all(array.size <= FEW for array in known)
             if few and not found.keys().isdisjoint(node.inputs):
                 most = max(int(array.max(initial=1)) for array in known)
                 found |= dict.fromkeys(node.outputs, most)
@@ -174,9 +179,10 @@ class Rules:
 
     def _pairs(self, rule: _Rule) -> list[tuple[int | Size, int | Size]] | None:
         """What a comparison compares, element by element; None where those are not a few numbers
-        that follow rules, or it does not come out alike."""
+        that follow rules."""
         results, sides = rule.results(0), list[list[int | Size]]()
-        if any(r is None or r.size > _FEW or not _same(r, results[-1]) for r in results):  # type: ignore[arg-type]
+        shapes = {None if r is None or r.size > FEW else r.shape for r in results}
+        if len(shapes) > 1 or None in shapes:
             return None
         shape = rule.model.part.arrays[rule.model.node.outputs[0]].shape
         for i in range(2):
@@ -241,7 +247,7 @@ class Rules:
         if len(known) < len(arrays) or known[0].dtype.kind not in "iubf":
             return {}
         numbers: dict[str, int] = {}
-        if all(array.size <= _FEW for array in known):  # of more what leads to them is computed
+        if all(array.size <= FEW for array in known):  # of more what leads to them is computed
             numbers[name] = max(int(array.max(initial=0)) for array in known)
         for i, (read, own) in enumerate(
             zip(rule.model.node.inputs, place.node.inputs, strict=False)
@@ -291,6 +297,12 @@ class Rules:
         except UndecidedError:
             return False
         return found is not None and _same(found.at(sizes, other), other)
+
+
+def _is_alike(rule: _Rule) -> bool:
+    """Whether a result is known and the same in all imports."""
+    last = rule.results(0)[-1]
+    return last is not None and all(r is not None and _same(r, last) for r in rule.results(0))
 
 
 def differing_truths(ours: Notes, others: Notes, named: Collection[str]) -> set[str]:

@@ -21,18 +21,16 @@ from .alignment import NotAlikeError, OtherTableError, structure
 from .checks import Checks, Met
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
+from .probes import Box, neighbours, probes
 from .ranks import check_ranks
 from .scopes import check_scopes
 
 _MOST_IMPORTS = 96
 _MORE_IMPORTS, _MOST_RANGES = 48, 6  # for each program of a range, of so many
-_NEAR_ENDS, _RANDOM, _MOST_CORNERS = 2, 4, 16  # sizes to import at
 _OTHERS = 4  # sizes that are tried in place of some
 _LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 40  # of sizes that decide between expressions
-
-Box: TypeAlias = tuple[Symbol, ...]
 
 
 class Import(NamedTuple):
@@ -40,6 +38,14 @@ class Import(NamedTuple):
 
     program: Program
     met: Met
+
+
+class AloneError(NotAlikeError):
+    """A model is another for one ``size`` of a symbol."""
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(f"the model is another for {name}={size}")
+        self.name, self.size = name, size
 
 
 ImportAt: TypeAlias = Callable[[Sizes, bool], Import]
@@ -116,6 +122,9 @@ class Variants:
                 return
             except LiesOtherwiseError:
                 raise
+            except AloneError as error:
+                reason = error
+                division = next((s, error.size + 1) for s in box if s.name == error.name)
             except NotAlikeError as error:
                 if self.may_compute and isinstance(error, OtherTableError):
                     raise
@@ -143,7 +152,7 @@ class Variants:
     def _generalised(self, box: Box, reason: NotAlikeError | None) -> Program:
         most = _most(box)
         last = Sample(most, self._at(most, reason))
-        samples = [Sample(sizes, self._at(sizes, reason)) for sizes in _probes(box)]
+        samples = [Sample(sizes, self._at(sizes, reason)) for sizes in probes(box)]
         apart = self._apart(samples, box, reason)
         samples = [sample for sample in samples if sample not in apart]
         for _ in range(_ROUNDS):
@@ -161,6 +170,10 @@ class Variants:
                 raise
             check_scopes(program)
             _check(program, box, [sample.sizes for sample in apart])
+            more = [] if self.found else self._compared(checks, box, reason)
+            if more:
+                samples += more
+                continue
             if apart:
                 checks.check([self._imported(sample.sizes).met for sample in apart])
             return checks.for_few(program) if self.found else program
@@ -176,6 +189,25 @@ class Variants:
             if not self._is_apart(other, box, reason):
                 return other
         return sample
+
+    def _compared(self, checks: Checks, box: Box, reason: NotAlikeError | None) -> list[Sample]:
+        """Sizes for which comparisons come out otherwise than in all imports yet, where the model
+        is alike; raises AloneError where it is not for one size, and NotAlikeError where it is not
+        for sizes that are together something that others are not."""
+        alike, most = list[Sample](), _most(box)
+        known = [met.sizes for met in checks.met]
+        for choice in checks.uncompared():
+            sizes = {**most, **choice}
+            if sizes in known:
+                continue
+            sample = Sample(sizes, self._at(sizes, reason))
+            if structure(sample.program) == self._structure(most, reason):
+                alike.append(sample)
+            elif len(choice) == 1:
+                raise AloneError(*next(iter(choice.items())))
+            else:
+                checks.check([self._imported(sizes).met])
+        return alike
 
     def _checks(self, box: Box, samples: Sequence[Sample]) -> Checks:
         met = [self._imported(sample.sizes).met for sample in samples]
@@ -205,7 +237,7 @@ class Variants:
             given = {symbol.name: sizes[symbol.name] for symbol in self.symbols}
             return self._structure({**most, **given}, reason) == whole
         return any(
-            all(self._structure(each, reason) == whole for each in _neighbours(sizes, symbol))
+            all(self._structure(each, reason) == whole for each in neighbours(sizes, symbol))
             for symbol in box
             if symbol.least < symbol.most
         )
@@ -273,14 +305,6 @@ def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
     return tuple(sorted(sizes.items()))
 
 
-def _neighbours(sizes: Sizes, symbol: Symbol) -> list[Sizes]:
-    """Those with one more of a symbol and with one less, as far as there are such."""
-    own = sizes[symbol.name]
-    return [
-        {**sizes, symbol.name: n} for n in (own + 1, own - 1) if symbol.least <= n <= symbol.most
-    ]
-
-
 def _check(program: Program, box: Box, others: Sequence[Sizes]) -> None:
     """Raise NotAlikeError where it is wrong at some sizes, none of which it was made from."""
     spread = random.Random(str(box))
@@ -296,26 +320,3 @@ def _check(program: Program, box: Box, others: Sequence[Sizes]) -> None:
 
 def _most(box: Box) -> dict[str, int]:
     return {symbol.name: symbol.most for symbol in box}
-
-
-def _probes(box: Box) -> Iterator[Sizes]:
-    """Sizes to import a model at, but for the largest: ends, near them, between, odd and even."""
-    seen = {tuple(_most(box).values())}
-    spread = random.Random(str(box))
-    choices = []
-    for symbol in box:
-        near = range(symbol.least, min(symbol.most, symbol.least + _NEAR_ENDS) + 1)
-        last = max(symbol.least, symbol.most - 1)
-        some = [spread.randint(symbol.least, symbol.most) for _ in range(_RANDOM)]
-        choices.append([*near, last, *some])
-    rows = [[each[i % len(each)] for each in choices] for i in range(max(map(len, choices)))]
-    varying = [s for s in box if s.least < s.most]
-    if len(varying) > 1:
-        more = max(_RANDOM, 2 * len(varying) - _MOST_CORNERS)  # a sum has up to two terms of each
-        rows += [[spread.choice(each) for each in choices] for _ in range(2 + more)]
-    ends = itertools.product(*((s.least, s.most) for s in box))
-    rows += [list(corner) for corner in itertools.islice(ends, _MOST_CORNERS)]
-    for row in rows:
-        if tuple(row) not in seen:
-            seen.add(tuple(row))
-            yield dict(zip((symbol.name for symbol in box), row, strict=True))

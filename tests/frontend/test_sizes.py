@@ -287,29 +287,81 @@ def test_sizes_that_happen_to_be_one_are_no_other_program() -> None:
         np.testing.assert_array_equal(ours["v"], theirs["v"])
 
 
-def test_a_branch_that_one_size_among_others_decides_is_a_program_of_its_own() -> None:
-    """Its neighbours are alike, but what it knows follows from no rule."""
+def branched(condition: list[onnx.NodeProto], **constants: int) -> onnx.ModelProto:
+    """The exponential of x [a, 4] where what is computed of its ``rows`` says so, else -x."""
 
     def branch(name: str, op: str) -> onnx.GraphProto:
         made = N(op, ["x"], [name])
         return helper.make_graph([made], name, [], [helper.make_tensor_value_info(name, 1, None)])
 
+    branches = {"then_branch": branch("t", "Exp"), "else_branch": branch("e", "Neg")}
     nodes = [
         N("Shape", ["x"], ["shape"]),
         N("Gather", ["shape", "zero"], ["rows"]),
-        N("Equal", ["rows", "three"], ["is three"]),
-        N(
-            "If",
-            ["is three"],
-            ["y"],
-            then_branch=branch("t", "Exp"),
-            else_branch=branch("e", "Neg"),
-        ),
+        *condition,
+        N("If", ["so"], ["y"], **branches),
     ]
-    constants = {"zero": np.array(0), "three": np.array(3)}
+    arrays = {name: np.array(n) for name, n in {"zero": 0, **constants}.items()}
+    return opened(nodes, {"x": (("a", 4), "float32")}, {"y": "float32"}, arrays)
+
+
+@pytest.mark.parametrize(
+    ("size", "span", "wanted"),
+    [
+        (3, "2..40", ["a=4..40", "a=3..3", "a=2..2"]),
+        (23, "2..400", ["a=24..400", "a=23..23", "a=2..22"]),  # which no import meets by itself
+        (400, "1..400", ["a=400..400", "a=1..399"]),
+        (401, "1..400", ["a=1..400"]),
+    ],
+)
+def test_a_branch_that_one_size_decides_is_a_program_of_its_own(
+    size: int, span: str, wanted: list[str]
+) -> None:
+    proto = branched([N("Equal", ["rows", "n"], ["so"])], n=size)
+    entry = import_entry(proto, TARGET, {"a": span})
+    assert ranges(entry) == wanted
+    for rows in {size - 1, size} & {*range(1, 401)}:
+        program = entry.variant({"a": rows})
+        assert program is not None
+        x = {"x": floats(rows, 4)}
+        found = compute(at(program, {"a": rows}), x)["y"]
+        np.testing.assert_allclose(found, expected(proto, x)["y"], rtol=1e-5)
+
+
+def test_a_branch_that_some_sizes_between_imports_decide_is_a_program_of_its_own() -> None:
+    condition = [
+        N("GreaterOrEqual", ["rows", "first"], ["from"]),
+        N("LessOrEqual", ["rows", "last"], ["to"]),
+        N("And", ["from", "to"], ["so"]),
+    ]
+    proto = branched(condition, first=140, last=143)
+    entry = import_entry(proto, TARGET, {"a": "2..400"})
+    for rows in (139, 140, 143, 144):
+        program = entry.variant({"a": rows})
+        assert program is not None
+        x = {"x": floats(rows, 4)}
+        found = compute(at(program, {"a": rows}), x)["y"]
+        np.testing.assert_allclose(found, expected(proto, x)["y"], rtol=1e-5)
+
+
+def test_a_constant_that_one_size_decides_is_a_program_of_its_own() -> None:
+    nodes = [
+        N("Shape", ["x"], ["shape"]),
+        N("Gather", ["shape", "zero"], ["rows"]),
+        N("Equal", ["rows", "n"], ["so"]),
+        N("Where", ["so", "one", "two"], ["factor"]),
+        N("Mul", ["x", "factor"], ["y"]),
+    ]
+    factors = {"one": np.float32(1), "two": np.float32(2)}
+    constants = {"zero": np.array(0), "n": np.array(23), **factors}
     proto = opened(nodes, {"x": (("a", 4), "float32")}, {"y": "float32"}, constants)
-    entry = same_at_all_sizes(proto, {"a": "2..40"})
-    assert "a=3..3" in ranges(entry)
+    entry = import_entry(proto, TARGET, {"a": "2..400"})
+    for rows in (22, 23, 24):
+        program = entry.variant({"a": rows})
+        assert program is not None
+        x = {"x": floats(rows, 4)}
+        found = compute(at(program, {"a": rows}), x)["y"]
+        np.testing.assert_array_equal(found, expected(proto, x)["y"])
 
 
 def test_numbers_of_a_size() -> None:
