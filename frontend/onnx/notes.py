@@ -44,12 +44,14 @@ class NodeNote:
 class PartNotes:
     """Of one part: its ``nodes`` in order, the ``shapes`` of values, the ``arrays`` of those that
     are known, and the values that are ``left``: results of nodes that become kernels, and outputs.
+    ``moved`` is what some do that leaves all as it is at other sizes.
     """
 
     nodes: tuple[NodeNote, ...] = ()
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     arrays: dict[str, Array] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
+    moved: set[tuple[object, ...]] = field(default_factory=set)
 
     def begin(self, nodes: Iterable[onnx.NodeProto]) -> None:
         """Before anything is computed."""
