@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -47,6 +48,7 @@ from .passes.conv_planes import conv_planes
 from .program import Entry, Program
 from .program.library import RUN
 from .sizes.alignment import OtherTableError
+from .sizes.imported import Manner
 from .sizes.imports import Imports
 from .states.agreement import asking
 from .states.growth import Growth, empty_pasts, growths, with_capacities
@@ -202,9 +204,9 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
     across = Across(), Across(compute=True)
-    parts = {(c, dense): Once() for c in (False, True) for dense in (False, True)}
+    parts = defaultdict[tuple[bool, Manner], Once](Once)
 
-    def program_at(computes: bool, sizes: Sizes, met: FoundSizes, dense: bool) -> Program:
+    def program_at(computes: bool, sizes: Sizes, met: FoundSizes, manner: Manner) -> Program:
         model = sized.at({} if opened is None else opened.at(sizes))
         model = with_constants(model, empty_pasts(model, grows))
         try:
@@ -213,11 +215,11 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 sized.weights,
                 target,
                 OPEN_PASSES,
-                dense=dense,
+                dense=manner.dense,
                 grows=grows,
                 sizes=met,
-                parts=parts[computes, dense],
-                across=across[computes],
+                parts=parts[computes, manner],
+                across=replace(across[computes], kept=manner.kept),
             )
         except LuthierError as error:
             is_one = any(sizes.get(s.name) != s.most for s in symbols)
@@ -240,7 +242,6 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         except (UnsupportedOperator, OtherTableError):
             if not has_tables:
                 raise
-            across[True].moved.update(across[False].moved)
             programs = programs_of(True)
         _check_gives(programs)
         sized.entries[key] = Entry(symbols, programs)
@@ -294,20 +295,20 @@ def _program(
 ) -> Program:
     """Of a model with fixed sizes, whose inputs that are ``given`` are constants.
 
-    Rows of ``dense`` programs' tensors follow one another. Of states that grow, inputs are all the
-    room, and outputs what is appended. ``sizes`` are those that its runs find; where they are not
-    asked for, models that find some are refused; then ``counts`` are how many tensors sequences
-    have. ``parts`` are those that were imported already.
+    Where ``dense``, rows of tensors follow one another. Of states that grow, inputs are all the
+    room, outputs what is appended. ``sizes`` are those that its runs find; without them, models
+    that find some are refused, and ``counts`` are how many tensors sequences have.
     """
     dump = Dump()
 
     def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> tuple[Program, PartNotes]:
         noted, is_open = PartNotes(), passes is OPEN_PASSES
-        graph = _straight_graph(part, known, dump, passes, grows, noted, across)
+        here = None if across is None else replace(across, moved=noted.moved)
+        graph = _straight_graph(part, known, dump, passes, grows, noted, here)
         if passes is PASSES:  # lanes of an open size are fewer
             graph = conv_planes(graph, target)
             dump(conv_planes.__name__, graph)
-        program = join_depthwise(lower(graph, dense=dense, across=across), target)
+        program = join_depthwise(lower(graph, dense=dense, across=here), target)
         program = join_attention(program, target, is_open=is_open)
         return (program if is_open else hand_bfloat16(program, target)), noted
 
@@ -340,7 +341,7 @@ def _whole(
     if is_plain and not has_control(model) and not has_asking(model):
         try:
             program, noted = straight(model, given)
-            sizes.notes.append(PartNotes(conditions=[noted.few(), *noted.conditions]))
+            sizes.notes.append(noted.few())
             return program
         except (DependsOnDataError, UnknownTypeError):
             pass  # of what comes before, types may be known once that is imported

@@ -25,7 +25,12 @@ def split(t: Emitter, x: int, sizes: Sequence[int], axis: int) -> tuple[int, ...
 
 
 def strided_slice(
-    t: Emitter, x: int, axes: Sequence[int], bounds: Sequence[tuple[int, int, int]]
+    t: Emitter,
+    x: int,
+    axes: Sequence[int],
+    bounds: Sequence[tuple[int, int, int]],
+    *,
+    kept: bool = False,
 ) -> int:
     """Python's slices, (start, stop, step) as ``slice.indices`` gives them, along some axes."""
     shape = list(t.shape(x))
@@ -33,7 +38,7 @@ def strided_slice(
     for axis, (start, stop, step) in zip(axes, bounds, strict=True):
         begin[axis], steps[axis] = start, step
         shape[axis] = len(range(start, stop, step))
-    return t.slice(x, begin, shape, steps)
+    return t.slice(x, begin, shape, steps, kept=kept)
 
 
 def take(t: Emitter, x: int, indices: int, axis: int) -> int:
@@ -51,15 +56,23 @@ def take(t: Emitter, x: int, indices: int, axis: int) -> int:
 
 
 def pad(
-    t: Emitter, x: int, widths: Sequence[tuple[int, int]], mode: str = "constant", value: float = 0
+    t: Emitter,
+    x: int,
+    widths: Sequence[tuple[int, int]],
+    mode: str = "constant",
+    value: float = 0,
+    *,
+    cuts: bool = False,
+    pads: bool = False,
 ) -> int:
     """Elements before and after along each dimension; negative widths cut off, which comes first.
 
-    ``mode``: "constant", "edge", "wrap", or "reflect", there and back as often as is wanted.
+    ``mode``: "constant", "edge", "wrap", or "reflect", there and back as often as is wanted. Where
+    it ``cuts`` or ``pads`` it does so by 0, too.
     """
     shape, dtype = t.shape(x), t.dtype(x)
     out = Tensor(tuple(d + a + b for d, (a, b) in zip(shape, widths, strict=True)), dtype)
-    if any(w < 0 for pair in widths for w in pair):
+    if cuts or any(w < 0 for pair in widths for w in pair):
         sides = zip(shape, widths, strict=True)
         if any(d + min(a, 0) + min(b, 0) < 1 for d, (a, b) in sides):  # nothing of it is left
             if mode != "constant":
@@ -67,9 +80,9 @@ def pad(
             return t.broadcast(t.number(value, dtype), out.shape)
         sides = zip(shape, widths, strict=True)
         bounds = [(max(-a, 0), d - max(-b, 0), 1) for d, (a, b) in sides]
-        x = strided_slice(t, x, range(len(shape)), bounds)
+        x = strided_slice(t, x, range(len(shape)), bounds, kept=cuts)
         widths = [(max(a, 0), max(b, 0)) for a, b in widths]
-    if not any(w for pair in widths for w in pair):
+    if not pads and not any(w for pair in widths for w in pair):
         return x
     wide = any(max(pair) >= size for pair, size in zip(widths, t.shape(x), strict=True))
     if mode == "wrap" or (mode == "reflect" and wide):

@@ -133,10 +133,18 @@ class Emitter(Builder):
         return element.is_narrow and element.name == dtype and element.computed.name == wide
 
     def slice(
-        self, x: int, begin: Sequence[int], shape: Sequence[int], steps: Sequence[int]
+        self,
+        x: int,
+        begin: Sequence[int],
+        shape: Sequence[int],
+        steps: Sequence[int],
+        *,
+        kept: bool = False,
     ) -> int:
-        """Every ``steps``-th element from ``begin``, ``shape`` of them."""
-        if tuple(shape) == self.shape(x) and all(s == 1 for s in steps):
+        """Every ``steps``-th element from ``begin``, ``shape`` of them; all are a slice, too, where
+        it is ``kept``."""
+        is_whole = tuple(shape) == self.shape(x) and all(s == 1 for s in steps)
+        if is_whole and not kept:
             return x
         out = Tensor(tuple(shape), self.dtype(x))
         return self.emit("slice", x, out=out, begin=tuple(begin), steps=tuple(steps))

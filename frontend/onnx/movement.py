@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from luthier.schedules import ModelError
@@ -20,11 +22,17 @@ def _pad(node: OnnxNode) -> int:
     number = value.item() if value is not None else 0
     if mode not in _PADDING:
         raise node.unsupported(f"the padding mode '{mode}'")
+    pad = partial(
+        movement.pad,
+        t,
+        cuts=node.moves("cut", here=any(w < 0 for pair in widths for w in pair)),
+        pads=node.moves("pad", here=any(w > 0 for pair in widths for w in pair)),
+    )
     if number == number and float(number) != number:  # whole numbers wrap around
         fill = node.number(number)
         less = t.emit("subtract", node.x, fill)
-        return t.emit("add", movement.pad(t, less, widths, mode, 0.0), fill)
-    return movement.pad(t, node.x, widths, mode, float(number))
+        return t.emit("add", pad(less, widths, mode, 0.0), fill)
+    return pad(node.x, widths, mode, float(number))
 
 
 def _pad_widths(node: OnnxNode) -> list[tuple[int, int]]:
@@ -93,7 +101,9 @@ def _slice(node: OnnxNode) -> int:
         slice(int(a), int(b), step).indices(node.shape[axis])
         for a, b, step, axis in zip(starts, ends, strides, named, strict=True)
     ]
-    return movement.strided_slice(node.t, node.x, list(named), bounds)
+    whole = [(0, node.shape[axis], 1) for axis in named]
+    kept = node.moves("cut", here=bounds != whole)
+    return movement.strided_slice(node.t, node.x, list(named), bounds, kept=kept)
 
 
 def _transpose(node: OnnxNode) -> int:

@@ -102,6 +102,13 @@ class OnnxNode:
             raise ModelError(f"{self.label}: its axes {found} hold one twice")
         return found
 
+    def moves(self, what: str | int, *, here: bool) -> bool:
+        """Whether it does something to its first input that leaves it as it is at some sizes, at
+        these (not ``here``) or others. Of what is known all is computed by the build."""
+        if self.t.known(self.x) is not None:
+            return here
+        return self.t.across.moves((self.label, what), here=here)
+
     def matrix(self, axis: int) -> int:
         """The first input with all dimensions from ``axis`` on, which may be its rank, as one."""
         axis = axis if axis == self.rank else self.axis(axis)

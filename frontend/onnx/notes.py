@@ -45,7 +45,8 @@ class NodeNote:
 class PartNotes:
     """Of one part: its ``nodes`` in order, the ``shapes`` of values, the ``arrays`` of those that
     are known, and the values that are ``left``: results of nodes that become kernels, and outputs.
-    ``conditions`` are what was known of those that decided branches.
+    ``conditions`` are what was known of those that decided branches, and ``moved`` is what some do
+    that leaves all as it is at other sizes.
     """
 
     nodes: tuple[NodeNote, ...] = ()
@@ -53,6 +54,7 @@ class PartNotes:
     arrays: dict[str, Array] = field(default_factory=dict)
     left: frozenset[str] = frozenset()
     conditions: list[PartNotes] = field(default_factory=list)
+    moved: set[tuple[object, ...]] = field(default_factory=set)
 
     def begin(self, nodes: Iterable[onnx.NodeProto]) -> None:
         """Before anything is computed."""
@@ -70,6 +72,8 @@ class PartNotes:
         self.left = frozenset((*made, *(output.name for output in graph.output)))
 
     def few(self) -> PartNotes:
-        """The nodes, and what is known that has few elements."""
+        """What is asked of a part that no other is made beside: as of conditions, what is known of
+        its nodes that has few elements; and what they move."""
         arrays = {name: array for name, array in self.arrays.items() if array.size <= FEW}
-        return PartNotes(self.nodes, arrays=arrays)
+        own = PartNotes(self.nodes, arrays=arrays)
+        return PartNotes(conditions=[own, *self.conditions], moved=self.moved)

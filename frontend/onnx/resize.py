@@ -267,11 +267,11 @@ def _resize_all(node: OnnxNode, spans: list[_Span], method: Method) -> int:
 def _stays(node: OnnxNode, span: _Span, method: Method) -> bool:
     """Whether a dimension is as it was: as in ONNX Runtime, whatever the region of interest. Where
     it is so at some sizes alone, runs compute for these, too, where they find just that."""
-    across, dimension = node.t.across, (node.t.source, span.axis)
-    if span.scale != 1 and not span.told:
-        across.moved.add(dimension)
-    finds_that = dimension in across.moved and method.coordinates not in (OFF_BY_A_HALF, CROP)
-    return span.scale == 1 and not (across.compute and finds_that)
+    is_as_it_was = bool(span.scale == 1)
+    finds_that = not span.told and method.coordinates not in (OFF_BY_A_HALF, CROP)
+    if not (node.t.across.compute and finds_that):
+        return is_as_it_was
+    return not node.moves(span.axis, here=not is_as_it_was)
 
 
 def _moved(node: OnnxNode, x: int, spans: list[_Span], method: Method) -> int:

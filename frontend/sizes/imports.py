@@ -15,12 +15,13 @@ from ..control.found_sizes import FoundSizes, as_many
 from ..program import Program
 from .checks import Met
 from .few import ForeseenError, with_computed
+from .imported import Import, Manner
 from .rules import Notes, differing_truths
-from .variants import Import, Variants
+from .variants import Variants
 
 _FEW = 1  # of what runs find: less than any number that it is cut to
 
-ProgramAt: TypeAlias = Callable[[Sizes, FoundSizes, bool], Program]
+ProgramAt: TypeAlias = Callable[[Sizes, FoundSizes, Manner], Program]
 
 
 class _MoreFoundError(Exception):
@@ -34,7 +35,8 @@ class _MoreFoundError(Exception):
 
 @dataclass(frozen=True)
 class Imports:
-    """``program_at`` gives the program at certain sizes, dense or not, and meets what runs find.
+    """``program_at`` gives the program at certain sizes, made in some manner, and meets what runs
+    find.
 
     ``symbols`` are the sizes that are given, ``found`` will have the others, and ``named`` are the
     values of the model. Other imports ``may_compute`` what is a table in these.
@@ -60,9 +62,9 @@ class Imports:
         found, largest = self.found, {symbol.name: symbol.most for symbol in self.symbols}
         found.symbols = []
 
-        def import_at(sizes: Sizes, dense: bool) -> Import:
+        def import_at(sizes: Sizes, manner: Manner) -> Import:
             met = self._met(sizes, computed)
-            program = self.program_at(sizes, met, dense)
+            program = self.program_at(sizes, met, manner)
             found.short |= met.short
             found.symbols = found.symbols or met.symbols
             found.counted |= met.counted
@@ -74,16 +76,16 @@ class Imports:
         def possible_at(sizes: Sizes) -> Met:
             met = self._met(sizes, computed, possible=True)
             try:
-                self.program_at(sizes, met, False)
+                self.program_at(sizes, met, Manner())
             except LuthierError:
                 return Met(met.settled, met.notes, complete=False)
             return Met(met.settled, met.notes, skipped=met.skipped)
 
-        known = import_at(largest, dense=False)
+        known = import_at(largest, Manner())
         if found.short and not found.fixed:
             found.fixed = self._fixed(largest, computed)
             found.symbols = []
-            known = import_at(largest, dense=False)
+            known = import_at(largest, Manner())
         if may_foresee and found.symbols and (truths := self._otherwise(largest, known.met.notes)):
             raise ForeseenError(truths)
         while True:
@@ -114,7 +116,7 @@ class Imports:
             few = self._met({**sizes, **none}, {}, possible=True)
             is_whole = True
             try:
-                self.program_at({**sizes, **none}, few, False)
+                self.program_at({**sizes, **none}, few, Manner())
             except LuthierError:
                 is_whole = False
             found |= dict.fromkeys(differing_truths(notes, few.notes, self.named), 1)
@@ -140,7 +142,7 @@ class Imports:
     def _shapes(self, sizes: Sizes, met: FoundSizes) -> dict[str, tuple[int, ...]]:
         """Of the model's values, as far as an import comes."""
         with suppress(LuthierError):
-            self.program_at(sizes, met, False)
+            self.program_at(sizes, met, Manner())
         return {
             name: shape
             for part in met.notes

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 import random
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import NamedTuple, TypeAlias
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from luthier.schedules import UnsupportedOperator
 from luthier.schedules.ir.core import IRError
@@ -14,30 +15,29 @@ from luthier.schedules.ir.size import Sizes
 from luthier.schedules.ir.symbol import Symbol
 
 from ..control.found_sizes import as_many
-from ..graph.arrays import Arrays
 from ..program import Program, at
 from ..program.verify import verify
 from .alignment import NotAlikeError, OtherTableError, structure
 from .checks import Checks, Met
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
+from .imported import Import, ImportAt, Imported, MovedError
 from .probes import Box, neighbours, probes
 from .ranks import check_ranks
 from .scopes import check_scopes
 
-_MOST_IMPORTS = 96
-_MORE_IMPORTS, _MOST_RANGES = 48, 6  # for each program of a range, of so many
 _OTHERS = 4  # sizes that are tried in place of some
 _LESS = 8  # times a bound that is proposed
 _VERIFIED = 8  # others, for which it is checked that kernels fit one another
 _ROUNDS = 40  # of sizes that decide between expressions
 
 
-class Import(NamedTuple):
-    """A model's program, and what was met."""
+class Division(NamedTuple):
+    """At the ``size`` from which on a symbol's programs are others, and why."""
 
-    program: Program
-    met: Met
+    symbol: Symbol
+    size: int
+    reason: NotAlikeError | None
 
 
 class AloneError(NotAlikeError):
@@ -46,9 +46,6 @@ class AloneError(NotAlikeError):
     def __init__(self, name: str, size: int) -> None:
         super().__init__(f"the model is another for {name}={size}")
         self.name, self.size = name, size
-
-
-ImportAt: TypeAlias = Callable[[Sizes, bool], Import]
 
 
 @dataclass
@@ -72,21 +69,13 @@ class Variants:
     uncomputed: Collection[str] = ()
     found: Sequence[Symbol] = ()
     may_compute: bool = False
-    _dense: bool = False
-    _known: dict[tuple[tuple[str, int], ...], Import] = field(default_factory=dict)
-    _arrays: Arrays = field(default_factory=Arrays)
-    _imports: int = 0
-    _ranges: int = 0
+
+    def __post_init__(self) -> None:
+        self._imported = Imported(self.symbols, self.import_at)
 
     def know(self, sizes: Sizes, known: Import) -> None:
         """Spare an import, whose tensors need not be dense."""
-        self._known[_key(sizes)] = self._shared(known)
-
-    def _shared(self, known: Import) -> Import:
-        """With arrays that were met before in place of equal ones."""
-        arrays = known.program.constants.items()
-        constants = {value: self._arrays.once(array) for value, array in arrays}
-        return known._replace(program=replace(known.program, constants=constants))
+        self._imported.know(sizes, known)
 
     def programs(self) -> tuple[Program, ...]:
         """The variants of an entry point; raises UnsupportedOperator where they would be many, or
@@ -94,8 +83,7 @@ class Variants:
         try:
             programs = tuple(self._programs())
         except LiesOtherwiseError:
-            self._dense, self._imports, self._ranges = True, 0, 0
-            self._known.clear()
+            self._imported.make_dense()
             programs = tuple(self._programs())
         check_ranks(programs)
         return programs
@@ -111,28 +99,36 @@ class Variants:
         """The programs of a box, the one of the largest sizes first."""
         most = _most(box)
         if all(symbol.least == symbol.most for symbol in box):
-            yield replace(self._at(most, reason), symbols=box)
+            yield replace(self._imported.alone(most, reason).program, symbols=box)
             return
-        division = self._none_apart(box) or self._one_apart(box, reason)
-        if division is None:
-            try:
-                program = self._generalised(box, reason)
-                self._ranges += 1
-                yield program
-                return
-            except LiesOtherwiseError:
-                raise
-            except AloneError as error:
-                reason = error
-                division = next((s, error.size + 1) for s in box if s.name == error.name)
-            except NotAlikeError as error:
-                if self.may_compute and isinstance(error, OtherTableError):
-                    raise
-                reason = error
-                division = self._difference(box, reason)
-        symbol, size = division
+        apart = self._none_apart(box) or self._one_apart(box, reason)
+        found = Division(*apart, reason) if apart else self._one_or_divided(box, reason)
+        if isinstance(found, Program):
+            yield found
+            return
+        symbol, size, reason = found
         for part in (replace(symbol, least=size), replace(symbol, most=size - 1)):
             yield from self._divided(tuple(part if s is symbol else s for s in box), reason)
+
+    def _one_or_divided(self, box: Box, reason: NotAlikeError | None) -> Program | Division:
+        """One program, or where to divide the box: what is met at some of its sizes is kept at
+        all."""
+        self._imported.begin(box)
+        while True:
+            with suppress(MovedError):
+                try:
+                    program = self._generalised(box, reason)
+                    self._imported.allow_more()
+                    return program
+                except LiesOtherwiseError:
+                    raise
+                except AloneError as error:
+                    symbol = next(s for s in box if s.name == error.name)
+                    return Division(symbol, error.size + 1, error)
+                except NotAlikeError as error:
+                    if self.may_compute and isinstance(error, OtherTableError):
+                        raise
+                    return Division(*self._difference(box, error), error)
 
     def _none_apart(self, box: Box) -> tuple[Symbol, int] | None:
         """Where a size that is given may be none."""
@@ -145,7 +141,8 @@ class Variants:
         for symbol in box:
             if symbol.least == 1 < symbol.most:
                 one, two = ({**most, symbol.name: n} for n in (1, 2))
-                if self._structure(one, reason) != self._structure(two, reason):
+                programs = [self._imported.alone(sizes, reason).program for sizes in (one, two)]
+                if len(set(map(structure, programs))) > 1:
                     return symbol, 2
         return None
 
@@ -175,7 +172,7 @@ class Variants:
                 samples += more
                 continue
             if apart:
-                checks.check([self._imported(sample.sizes).met for sample in apart])
+                checks.check([self._imported.at(sample.sizes).met for sample in apart])
             return checks.for_few(program) if self.found else program
         raise NotAlikeError("the numbers of its kernels follow no rule that is known")
 
@@ -206,11 +203,11 @@ class Variants:
             elif len(choice) == 1:
                 raise AloneError(*next(iter(choice.items())))
             else:
-                checks.check([self._imported(sizes).met])
+                checks.check([self._imported.at(sizes).met])
         return alike
 
     def _checks(self, box: Box, samples: Sequence[Sample]) -> Checks:
-        met = [self._imported(sample.sizes).met for sample in samples]
+        met = [self._imported.at(sample.sizes).met for sample in samples]
         return Checks(box, self.found, met, self.possible_at, self.named, self.uncomputed)
 
     def _apart(
@@ -283,26 +280,7 @@ class Variants:
         return structure(self._at(sizes, reason))
 
     def _at(self, sizes: Sizes, reason: NotAlikeError | None) -> Program:
-        return self._imported(sizes, reason).program
-
-    def _imported(self, sizes: Sizes, reason: NotAlikeError | None = None) -> Import:
-        """Raises UnsupportedOperator, which tells the reason, where there were many already."""
-        key = _key(sizes)
-        if key not in self._known:
-            self._imports += 1
-            if self._imports > _MOST_IMPORTS + _MORE_IMPORTS * min(self._ranges, _MOST_RANGES):
-                ranges = ", ".join(map(str, self.symbols))
-                why = f" ({reason})" if reason else ""
-                raise UnsupportedOperator(
-                    f"no few programs run the model for all of its sizes {ranges}{why}: give a few "
-                    "exact ones, such as tokens=32,128"
-                )
-            self._known[key] = self._shared(self.import_at(sizes, self._dense))
-        return self._known[key]
-
-
-def _key(sizes: Sizes) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(sizes.items()))
+        return self._imported.at(sizes, reason).program
 
 
 def _check(program: Program, box: Box, others: Sequence[Sizes]) -> None:

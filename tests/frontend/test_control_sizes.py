@@ -13,7 +13,7 @@ from sized_models import same_at_all_sizes
 from luthier.frontend import Entry, import_entry
 from luthier.frontend.program import Loop
 from luthier.frontend.program.steps import walk
-from luthier.frontend.sizes import variants
+from luthier.frontend.sizes import imported
 from luthier.schedules import UnsupportedOperator
 
 ROWS, STEPS = range(1, 9), range(1, 7)
@@ -146,7 +146,7 @@ def test_a_size_that_a_run_finds_beside_a_loop() -> None:
 
 
 def test_a_sequence_as_long_as_a_range_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "_MOST_IMPORTS", 12)
+    monkeypatch.setattr(imported, "_MOST_IMPORTS", 12)
     proto = parsed("""
         rows (float[rows,4] x) => (float[m,4] y) {
           parts = SplitToSequence <axis = 0> (x)

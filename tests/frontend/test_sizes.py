@@ -15,7 +15,7 @@ from sized_models import integers, opened, same_at_all_sizes
 from luthier.frontend import Entry, import_entry, import_model, read_model
 from luthier.frontend.program import at
 from luthier.frontend.program.library import Library, verify_library
-from luthier.frontend.sizes import variants
+from luthier.frontend.sizes import imported
 from luthier.schedules import ModelError, UnsupportedOperator
 
 N = helper.make_node
@@ -184,7 +184,7 @@ def test_a_program_of_fixed_sizes_of_a_model_with_open_ones() -> None:
 
 
 def test_a_range_is_looked_at_in_few_imports(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(variants, "_MOST_IMPORTS", 12)
+    monkeypatch.setattr(imported, "_MOST_IMPORTS", 12)
     import_entry(sized_models.mlp(), TARGET, {"batch": range(1, 1 << 16)})
     with pytest.raises(UnsupportedOperator, match="no few programs run the model for all"):
         import_entry(sized_models.mlp(), TARGET, {"batch": tuple(range(1, 15))})
