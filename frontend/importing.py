@@ -50,6 +50,7 @@ from .program.library import RUN
 from .sizes.alignment import OtherTableError
 from .sizes.imported import Manner
 from .sizes.imports import Imports
+from .sizes.ranks import check_gives
 from .states.agreement import asking
 from .states.growth import Growth, empty_pasts, growths, with_capacities
 from .states.growth import grown as grown_graph
@@ -243,23 +244,12 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
             if not has_tables:
                 raise
             programs = programs_of(True)
-        _check_gives(programs)
+        check_gives(programs)
         sized.entries[key] = Entry(symbols, programs)
         dump = Dump()
         for program in programs:
             dump("variant", program)
     return sized.entries[key]
-
-
-def _check_gives(programs: Sequence[Program]) -> None:
-    """Raise UnsupportedOperator for sequences that are longer for other sizes of a model."""
-    first = programs[0].gives
-    for one, other in (pair for p in programs for pair in zip(first, p.gives, strict=False)):
-        if one != other:
-            raise UnsupportedOperator(
-                f"the output '{one.name}' has another number of tensors for other sizes: give one "
-                "size"
-            )
 
 
 def _said_of(sizes: Sizes, given: Collection[str], error: LuthierError, *, is_one: bool) -> str:

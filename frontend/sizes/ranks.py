@@ -1,4 +1,4 @@
-"""Whether outputs have as many dimensions at all sizes, as those of a library must have."""
+"""Whether outputs have as many dimensions, or tensors, at all sizes, as a library must."""
 
 from __future__ import annotations
 
@@ -49,3 +49,14 @@ def _said(symbol: Symbol) -> str:
     """As an option has it."""
     one = symbol.least == symbol.most
     return f"{symbol.name}={symbol.least}" + ("" if one else f"..{symbol.most}")
+
+
+def check_gives(programs: Sequence[Program]) -> None:
+    """Raise UnsupportedOperator for sequences that are longer for other sizes of a model."""
+    first = programs[0].gives
+    for one, other in (pair for p in programs for pair in zip(first, p.gives, strict=False)):
+        if one != other:
+            raise UnsupportedOperator(
+                f"the output '{one.name}' has another number of tensors for other sizes: give one "
+                "size"
+            )
