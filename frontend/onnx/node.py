@@ -102,7 +102,7 @@ class OnnxNode:
             raise ModelError(f"{self.label}: its axes {found} hold one twice")
         return found
 
-    def moves(self, what: str | int, *, here: bool) -> bool:
+    def moves(self, what: str, *, here: bool) -> bool:
         """Whether it does something to its first input that leaves it as it is at some sizes, at
         these (not ``here``) or others. Of what is known all is computed by the build."""
         if self.t.known(self.x) is not None:

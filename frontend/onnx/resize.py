@@ -271,7 +271,7 @@ def _stays(node: OnnxNode, span: _Span, method: Method) -> bool:
     finds_that = not span.told and method.coordinates not in (OFF_BY_A_HALF, CROP)
     if not (node.t.across.compute and finds_that):
         return is_as_it_was
-    return not node.moves(span.axis, here=not is_as_it_was)
+    return not node.t.across.moves((node.label, span.axis), here=not is_as_it_was)
 
 
 def _moved(node: OnnxNode, x: int, spans: list[_Span], method: Method) -> int:
