@@ -9,7 +9,7 @@ from ...tir.literals import constant
 from ...tvm_late import tirx
 from ..radix import entries
 from .by_digits import one_if
-from .form import BLOCK
+from .cycles import BLOCK
 from .row import Row
 
 

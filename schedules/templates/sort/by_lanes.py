@@ -17,7 +17,8 @@ from ...tir.order import key_dtype, key_of
 from ...tvm_late import tirx
 from ..radix import Scratch
 from .by_digits import one_if
-from .form import FEW, Sort
+from .cycles import FEW
+from .form import Sort
 
 _KEYS, _PLACES = "best keys", "best places"
 

@@ -7,8 +7,8 @@ is kept in order is a good choice where few are wanted. Elements are compared by
 Knobs: ``method`` "insert" keeps a list of the best so far in order, into which few elements of a
 row come; "lanes" has such lists of several rows in registers, through which all elements go;
 "reservoir" holds some more than are wanted, and chooses of them now and then; "digits" finds the
-key of the last that is wanted, digit by digit from the highest, lists what comes before it, and
-sorts the list by digits.
+key of the last that is wanted, by binary digits from the highest, lists what comes before it, and
+puts the list in order.
 ``grain``: input elements in a chunk.
 """
 

@@ -20,17 +20,13 @@ from ..by_grain import largest
 from ..form import Form
 from ..loops import Loops, streaming
 from ..radix import Digits
+from .cycles import FEW, Cycles, capacity
 
 _GRAINS = (1024, 4096, 16384, 65536)
 # A row's lists lie one after the other in the scratch, whose offsets have 32 bits.
 _LONGEST = 1 << 26
-# Up to how many wanted a list that is kept in order is the faster way, whatever the row holds.
-FEW = 16
 _METHODS = ("insert", "lanes", "reservoir", "digits")
-BLOCK = 64  # elements that are looked at together
 _PLACE_BYTES = 4
-_ROOM = 4  # times what is wanted is held
-_MOVED = 5.0  # cycles to move an entry of all lanes' lists in L1
 
 
 class Knobs(NamedTuple):
@@ -44,7 +40,7 @@ class Sort(Form[Knobs]):
     """The places of the first elements of each row, in order, of any type."""
 
     name = "sort"
-    version = 3
+    version = 4
     knobs_type = Knobs
     follows = True
     anchors = around(topk=Abilities(epilogue=False, any_type=True))
@@ -110,7 +106,7 @@ class Sort(Form[Knobs]):
         )
 
     def default(self) -> Knobs:
-        """A list where it is short; six chunks a thread."""
+        """The way that takes least; six chunks a thread."""
         grain = self.workload.inputs[0].size // (6 * self.target.threads)
         return Knobs(self._method, largest(_GRAINS, grain))
 
@@ -133,48 +129,12 @@ class Sort(Form[Knobs]):
 
     @property
     def _method(self) -> str:
-        length, wanted = self.sizes[1], self.wanted
-        if wanted <= FEW:
-            return "lanes" if self.together and self._goes_through else "insert"
-        linear = "reservoir" if 2 * capacity(wanted) <= length else "digits"
-        if isinstance(length, Size) or isinstance(wanted, Size):
-            return linear
-        cycles = {
-            linear: min(1300.0 + 15 * length, 8000.0 + 3 * length),
-            "insert": length * (15.0 + 2 * wanted),
-        }
-        if self.together:
-            cycles["lanes"] = _MOVED * wanted * (wanted / 2 + self._entering) / self.together
-        return min(cycles, key=lambda method: cycles[method])
-
-    @property
-    def _entering(self) -> float:
-        """Steps after the first ``wanted`` in which the element of any lane's row comes into its
-        list, where their order is random."""
-        length, wanted = self.sizes[1], self.wanted
-        sure = wanted * self.together  # until then nearly each step
-        if length <= sure:
-            return length - wanted
-        return sure - wanted + sure * math.log(length / sure)
-
-    @property
-    def _goes_through(self) -> bool:
-        """Whether all elements of a row through a list take fewer cycles, with as many rows at
-        once, than comparing them and moving what comes before the last one: of an element of any
-        row the chance is ``wanted`` to as many as came before it.
-
-        The cycles are measured: what a step in lanes takes besides the list, and for each entry of
-        it; what 4 bytes take that are compared alone; what one that moves others does.
-        """
+        """The one that takes least; of a length that is not known, one that never takes long."""
         (_, length, inner), wanted = self.sizes, self.wanted
-        if isinstance(length, Size):
-            return inner > 1  # whose elements lie apart
-        through = length * (3 + 2.6 * wanted) / self.together
-        words = DTYPES[key_dtype(self.workload.inputs[0].dtype)].bytes / 4
-        moved = wanted * (1 + math.log(length / wanted))
-        return through < 0.6 * words * length + moved * (15 + 4 * wanted)
-
-
-def capacity(wanted: int) -> int:
-    """How many elements a row's reservoir holds at most."""
-    return _ROOM * wanted + BLOCK
+        if not (isinstance(length, Size) or isinstance(wanted, Size)):
+            words = DTYPES[key_dtype(self.workload.inputs[0].dtype)].bytes / 4
+            cycles = Cycles(length, wanted, words, self.together).of_all()
+            return min(cycles, key=lambda method: cycles[method])
+        if wanted <= FEW:
+            return "lanes" if self.together and inner > 1 else "insert"  # where they lie apart
+        return "reservoir" if 2 * capacity(wanted) <= length else "digits"

@@ -17,7 +17,7 @@ class Row:
         _, self.length, self._inner = form.sizes
         self.builder, self.wanted = builder, form.wanted
         self.dtype, self._largest = form.workload.inputs[0].dtype, bool(form.node.attr("largest"))
-        self.lanes = form.target.lanes(INT32)
+        self.target, self.lanes = form.target, form.target.lanes(INT32)
         self._out = form.workload.output.dtype
         outer, column = divide(number, self._inner), modulo(number, self._inner)
         self._source = builder.let(outer * (self.length * self._inner) + column)
