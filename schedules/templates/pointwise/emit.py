@@ -35,19 +35,14 @@ def kernel(form: Pointwise, knobs: Grain) -> Emitted:
     parts = [_Part(s, form, knobs.grain) for s in segments(workload)]
     first = 0
     size = workload.output.size
+    if _side_by_side(parts, knobs.grain):
+        return _by_rows(builder, parts, knobs.grain, form)
     if isinstance(size, int) and size <= knobs.grain:  # not worth handing out
         with builder.chunk_loop():
             for part in parts:
                 with builder.loop(part.chunks, "chunk") as chunk:
                     part.emit(builder, chunk)
         return Emitted((builder.finish(1),))
-    if _side_by_side(parts, knobs.grain):
-        for part in parts:
-            part.group = knobs.grain // sum(part.inner for part in parts)
-        with builder.chunk_loop() as chunk:
-            for part in parts:
-                part.emit(builder, chunk)
-        return Emitted((builder.finish(parts[0].chunks),))
     with builder.chunk_loop() as chunk:
         for part in parts:
             last = first + part.chunks
@@ -56,6 +51,22 @@ def kernel(form: Pointwise, knobs: Grain) -> Emitted:
                 part.emit(builder, chunk - first)
             first = last
     return Emitted((builder.finish(first),))
+
+
+def _by_rows(builder: PhaseBuilder, parts: list[_Part], grain: int, form: Pointwise) -> Emitted:
+    """Chunks of whole rows. All segments of some rows come before those of the next ones: they
+    share lines, which a quarter of L1 holds until then."""
+    width, output = sum(part.inner for part in parts), form.workload.output.element
+    rows = min(grain // width, at_least(form.target.l1 // (4 * output.bytes * width), 1))
+    for part in parts:
+        part.group = rows
+    blocks, count = parts[0].chunks, at_least(grain // (rows * width), 1)
+    with builder.chunk_loop() as chunk:
+        first = builder.let(chunk * count)
+        with builder.loop(extent(first, count, blocks), "block", first) as block:
+            for part in parts:
+                part.emit(builder, block)
+    return Emitted((builder.finish(ceildiv(blocks, count)),))
 
 
 def _side_by_side(parts: list[_Part], grain: int) -> bool:
