@@ -54,9 +54,14 @@ def reduce_row(
     dtype: str,
     value: Callable[[Index], Expr],
     loops: Callable[[], ExitStack] = ExitStack,
+    *,
+    again: bool = False,
 ) -> Expr:
-    """``value(0) .. value(extent - 1)`` reduced to one scalar; ``loops`` repeats it, joined."""
-    sums, width = _in_one_vector(builder, extent, lanes, op, dtype, value, loops)
+    """``value(0) .. value(extent - 1)`` reduced to one scalar; ``loops`` repeats it, joined.
+
+    Where a value may be computed ``again``, the last ones are in one vector with some before them.
+    """
+    sums, width = _in_one_vector(builder, extent, lanes, op, dtype, value, loops, again)
     join, half = combine(op), width // 2
     while half:
         with builder.vector(half) as lane:
@@ -74,6 +79,8 @@ def reduce_rows(
     dtype: str,
     row_value: Callable[[Index], Callable[[Index], Expr]],
     loops: Callable[[], ExitStack] = ExitStack,
+    *,
+    again: bool = False,
 ) -> Any:
     """As many rows as lanes, each reduced; a local array of the scalars.
 
@@ -87,7 +94,7 @@ def reduce_rows(
         builder.store(rows, row * lanes + lane, identity(op, dtype))
     with loops(), builder.loop(lanes, "row") as row:
         value = row_value(row)
-        sums, _ = _in_one_vector(builder, extent, lanes, op, dtype, value, ExitStack)
+        sums, _ = _in_one_vector(builder, extent, lanes, op, dtype, value, ExitStack, again)
         with builder.vector(lanes) as lane:
             more, at = builder.load(sums, lane), row * lanes + lane
             builder.store(rows, at, join(builder.load(rows, at), more))
@@ -127,6 +134,7 @@ def _in_one_vector(
     dtype: str,
     value: Callable[[Index], Expr],
     loops: Callable[[], ExitStack],
+    again: bool,
 ) -> tuple[Any, int]:
     """A row reduced to one vector: a local array, and how many of its first elements that is."""
     start, join = identity(op, dtype), combine(op)
@@ -148,8 +156,11 @@ def _in_one_vector(
             for v in range(vectors):
                 with builder.vector(width) as lane:
                     add(v * width + lane, value(block * step + v * width + lane))
-        for lane, column in _rest(builder, extent, step, width):
-            add(lane, value(column))
+        for lane, column, is_new in _rest(builder, extent, step, width, again):
+            term = value(column)
+            if is_new is not None:
+                term = tirx.Select(is_new, builder.let(term), start)
+            add(lane, term)
     while vectors > 1:
         vectors //= 2
         for first in range(0, vectors * width, width):
@@ -159,20 +170,24 @@ def _in_one_vector(
 
 
 def _rest(
-    builder: PhaseBuilder, extent: int, step: int, width: int
-) -> Iterator[tuple[Index, Index]]:
-    """(lane, element) of the elements after the last step, in vectors; of an extent that is known
-    only at run time vectors of one width, then one by one."""
+    builder: PhaseBuilder, extent: int, step: int, width: int, again: bool
+) -> Iterator[tuple[Index, Index, Expr | None]]:
+    """(lane, element, whether it is new, if some are not) of the elements after the last step, in
+    vectors; of an extent that is known only at run time vectors of one width, then one by one."""
     first = extent // step * step
     if not isinstance(extent, Size):
-        for i, (offset, narrow) in enumerate(tail(first, extent, width)):
+        parts, full = tail(first, extent, width), extent // width * width
+        if again and len([lanes for _, lanes in parts if lanes < width]) > 1:
+            parts = [*tail(first, full, width), (extent - width, width)]
+        for i, (offset, lanes) in enumerate(parts):
             slot = i * width % step  # none waits for the one before
-            with builder.vector(narrow) as lane:
-                yield slot + lane, offset + lane
+            old = full - offset if offset < full < offset + lanes else 0
+            with builder.vector(lanes) as lane:
+                yield slot + lane, offset + lane, lane >= old if old else None
         return
     whole = extent % step // width
     with builder.loop(whole, "vector") as i, builder.vector(width) as lane:
-        yield lane, first + i * width + lane
+        yield lane, first + i * width + lane, None
     if extent % width != 0:
         with builder.loop(extent % width, "rest") as i:
-            yield 0, extent // width * width + i
+            yield 0, extent // width * width + i, None

@@ -156,6 +156,18 @@ def test_every_axis(op, level):
 
 
 @pytest.mark.parametrize("level", RUNNABLE)
+@pytest.mark.parametrize("width", [11, 15, 31, 45])
+def test_rows_whose_end_is_several_parts_of_a_vector(width, level):
+    """What is reduced is computed again for some before them, where nothing was kept there."""
+    b = Builder()
+    b.add("softmax", b.add("sin", b.input((19, width))), axis=1)
+    computed_before = b.workload
+    for op in ("softmax", "log_softmax", "layer_norm", "rms_norm"):
+        verify(normalisation(op, (19, width), 1), level, samples=0, absolute=3e-6)
+    verify(computed_before, level, samples=0, absolute=3e-6)
+
+
+@pytest.mark.parametrize("level", RUNNABLE)
 @pytest.mark.parametrize("width", [255, 256, 257, 513])
 def test_rows_that_l1_holds_together_and_others(width, level):
     """Of 32 KiB: 256 elements of 16 rows that are read, and as many that are written."""

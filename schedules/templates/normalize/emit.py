@@ -169,7 +169,8 @@ class _Normalize:
                 self._keep(base + column, e)
             return e
 
-        total = lines.reduce("sum", value)
+        # What was kept is gone once its exponential is.
+        total = lines.reduce("sum", value, again=self.plain or not keep)
         if keep:
             scale = lines.changed(total, lambda x: constant(1, "float32") / x)
         else:

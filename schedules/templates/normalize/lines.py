@@ -32,8 +32,8 @@ class Lines(ABC):
     piece: int
 
     @abstractmethod
-    def reduce(self, op: str, value: Of) -> Figure:
-        """Each row's elements reduced."""
+    def reduce(self, op: str, value: Of, *, again: bool = True) -> Figure:
+        """Each row's elements reduced; whether some values may be computed ``again``."""
 
     @abstractmethod
     def changed(self, figure: Figure, function: Callable[[Expr], Expr]) -> Figure:
@@ -60,13 +60,14 @@ class Lines(ABC):
 class Line(Lines):
     """One row."""
 
-    def reduce(self, op: str, value: Of) -> Figure:
+    def reduce(self, op: str, value: Of, *, again: bool = True) -> Figure:
         """In vectors along it."""
 
         def element(column: Index) -> Expr:
             return value(self.start, 0, column)
 
-        return reduce_row(self.builder, self.extent, self.lanes, op, "float32", element)
+        sizes = self.extent, self.lanes
+        return reduce_row(self.builder, *sizes, op, "float32", element, again=again)
 
     def changed(self, figure: Figure, function: Callable[[Expr], Expr]) -> Figure:
         """As it is said."""
@@ -84,14 +85,15 @@ class Line(Lines):
 class Several(Lines):
     """As many rows as lanes, each as long as a vector at least."""
 
-    def reduce(self, op: str, value: Of) -> Figure:
+    def reduce(self, op: str, value: Of, *, again: bool = True) -> Figure:
         """Along each row, and then across them."""
 
         def begin(row: Index) -> Callable[[Index], Expr]:
             base = self.builder.let(self.start + row * self.extent)
             return lambda column: value(base, row, column)
 
-        return reduce_rows(self.builder, self.extent, self.lanes, op, "float32", begin)
+        sizes = self.extent, self.lanes
+        return reduce_rows(self.builder, *sizes, op, "float32", begin, again=again)
 
     def changed(self, figure: Figure, function: Callable[[Expr], Expr]) -> Figure:
         """Of all rows at once."""
@@ -114,7 +116,7 @@ class Several(Lines):
 class Across(Several):
     """As many rows as lanes, which they are: for rows shorter than a vector."""
 
-    def reduce(self, op: str, value: Of) -> Figure:
+    def reduce(self, op: str, value: Of, *, again: bool = True) -> Figure:
         """Column by column."""
         builder, join = self.builder, combine(op)
         result = builder.local(self.lanes)
