@@ -175,7 +175,7 @@ class AttentionNest:
                 builder.store(self.base, column + lane, base)
                 if not only:
                     gap = builder.keep(builder.load(old, column + lane) - base)
-                    factor = mathfn.exp(gap, builder.let)
+                    factor = mathfn.exp_below(gap, builder.let)
                     builder.store(self.shrink, column + lane, factor)
                     total = builder.load(self.total, column + lane)
                     builder.store(self.total, column + lane, total * factor)
@@ -270,7 +270,7 @@ class AttentionNest:
                     at = s * self.block + column + lane
                     base = builder.load(self.base, column + lane)
                     gap = builder.keep(builder.load(builder["scores"], at) - base)
-                    value = builder.keep(mathfn.exp(gap, builder.let))
+                    value = builder.keep(mathfn.exp_below(gap, builder.let))
                     builder.store(builder["scores"], at, value)
                     total = builder.load(self.total, column + lane)
                     builder.store(self.total, column + lane, total + value)

@@ -162,7 +162,7 @@ class _Keys:
         with builder.loop(self.pitch // lanes, "part") as part, builder.vector(lanes) as lane:
             at = start + part * lanes + lane
             gap = builder.keep(builder.load(scores, at) - base)
-            value = builder.keep(mathfn.exp(gap, builder.let))
+            value = builder.keep(mathfn.exp_below(gap, builder.let))
             builder.store(scores, at, value)
             builder.store(total, lane, builder.load(total, lane) + value)
         every = builder.load(total, vector_index(0, lanes))

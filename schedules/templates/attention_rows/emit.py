@@ -151,7 +151,7 @@ class _Rows:
         with builder.loop(groups, "group") as group, builder.vector(wide) as lane:
             at = group * wide + lane
             gap = builder.keep(builder.load(builder["scores"], at) - base)
-            value = builder.keep(mathfn.exp(gap, builder.let))
+            value = builder.keep(mathfn.exp_below(gap, builder.let))
             builder.store(builder["scores"], at, value)
             builder.store(totals, lane, builder.load(totals, lane) + value)
         total = builder.local(1)
