@@ -46,7 +46,7 @@ class Cycles:
         come, where the row is in the wrong order."""
         few = self.wanted <= FEW
         moved = self.wanted * (1 + self._log(self.wanted)) if few else self.length
-        return 0.6 * self.words * self.length + moved * (40 + self.words * self.wanted)
+        return 0.45 * self.words * self.length + moved * (40 + self.words * self.wanted)
 
     def lanes(self) -> float:
         """An entry of all lists takes as long as one; of few each element goes through all."""
@@ -66,7 +66,7 @@ class Cycles:
         held, near = capacity(self.wanted), BLOCK * self.wanted
         looked = min(self.length - held, 1.25 * near * math.log(1 + self.length / near))
         chosen = self._choose(held) * (1.5 + self._log(held) / 3)
-        return chosen + 2 * looked + 0.5 * self.words * self.length + self._order
+        return chosen + 2 * looked + 0.55 * self.words * self.length + self._order
 
     def _choose(self, count: int) -> float:
         """From so many."""
