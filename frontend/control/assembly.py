@@ -15,13 +15,14 @@ from ..graph.emitter import MOST_ELEMENTS
 from ..program import Argument, Part, Program, Step, owner
 
 _FEW = 16  # elements
+_TOO_MUCH = "what is known of the model's parts takes too much memory"
 
 
 class Assembly:
     """The values of all regions; ``room`` is how many bytes its constants may take."""
 
     def __init__(self, room: int) -> None:
-        self._room = room
+        self._most = self._room = room
         self._values: list[Tensor] = []
         self._constants: dict[int, Array] = {}
         self._views: dict[int, int] = {}
@@ -61,9 +62,7 @@ class Assembly:
         found = next((v for v in alike if equal(self._constants[v], array)), None)
         if found is not None:
             return found
-        self._room -= 0 if 0 in array.strides else array.nbytes
-        if self._room < 0:
-            raise ModelError("what is known of the model's parts takes too much memory")
+        self._take(0 if 0 in array.strides else array.nbytes)
         value = self._new(tensor)
         self._constants[value] = array  # keeps the array alive, so its id stays its own
         alike.append(value)
@@ -77,15 +76,20 @@ class Assembly:
         What follows from it is computed, not folded, and no equal one of another name is the same:
         so programs of several sizes are alike.
         """
+        if array.nbytes > self._most:  # one that was broadcast takes no memory before
+            raise ModelError(_TOO_MUCH)
         key: Any = ("table", name, array.shape, array.dtype.str, array.tobytes())
         if key not in self._known:
-            self._room -= array.nbytes
-            if self._room < 0:
-                raise ModelError("what is known of the model's parts takes too much memory")
+            self._take(array.nbytes)
             self._known[key] = value = self._new(type_of(array))
             self._constants[value] = array
             self._tables.add(value)
         return self._known[key]
+
+    def _take(self, size: int) -> None:
+        self._room -= size
+        if self._room < 0:
+            raise ModelError(_TOO_MUCH)
 
     def known(self, value: int) -> Array | None:
         """The array, where a value is a constant or a view of one."""

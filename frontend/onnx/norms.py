@@ -37,7 +37,7 @@ def _batch_normalization(node: OnnxNode) -> Values:
 
 
 def _layer_normalization(node: OnnxNode) -> Values:
-    """Mean and inverse deviation are results too."""
+    """Mean and inverse deviation are results too, float32 even of doubles."""
     t, wide = node.t, node.wide
     axis, epsilon = node.axis(node.attr("axis", -1)), node.attr("epsilon", 1e-5)
     span, axes = node.shape[axis:], tuple(range(axis, node.rank))
@@ -50,7 +50,8 @@ def _layer_normalization(node: OnnxNode) -> Values:
         return y
     mean = t.emit("mean", x, axes=axes, keepdims=True)
     variance = composite.variance(t, x, axes, keepdims=True)
-    return y, mean, t.emit("rsqrt", t.emit("add", variance, t.number(epsilon, wide)))
+    inverse = t.emit("rsqrt", t.emit("add", variance, t.number(epsilon, wide)))
+    return y, t.cast(mean, "float32"), t.cast(inverse, "float32")
 
 
 def _rms_normalization(node: OnnxNode) -> int:

@@ -97,7 +97,8 @@ def _unsqueeze(node: OnnxNode) -> int:
 
 
 def _dropout(node: OnnxNode) -> Values:
-    """Nothing is dropped but in training mode; the mask keeps all."""
+    """Nothing is dropped but in training mode; the mask keeps all, and is 0 before operator set 12,
+    which says what it means, as ONNX Runtime has it."""
     mode = node.constant(2, "a training mode")
     if mode is not None and mode.item():
         given = node.input(1)
@@ -110,7 +111,7 @@ def _dropout(node: OnnxNode) -> Values:
     if node.outputs < 2:
         return node.x
     dtype = "bool" if node.opset >= 10 else node.dtype
-    return node.x, node.t.broadcast(node.t.number(1, dtype), node.shape)
+    return node.x, node.t.broadcast(node.t.number(int(node.opset >= 12), dtype), node.shape)
 
 
 OPERATORS: dict[str, Operator] = {

@@ -182,6 +182,9 @@ NORMALISATION = [
     case("LayerNormalization", floats(3, 5, 7), positive(5, 7), axis=1, epsilon=0.1),
     case("LayerNormalization", floats(3, 5, 7), positive(5, 7), floats(5, 7), axis=-2, outputs=3),
     case("LayerNormalization", floats(3, 5, 7), positive(3, 5, 7), axis=0),
+    case(
+        "LayerNormalization", floats(5, 7, dtype="float64"), positive(7, dtype="float64"), outputs=3
+    ),
     case("RMSNormalization", floats(3, 5, 7), positive(7), constants=(1,), opset=23),
     case("RMSNormalization", floats(3, 5, 7), positive(5, 7), axis=1, epsilon=0.1, opset=23),
     case("MeanVarianceNormalization", IMAGE),
@@ -199,6 +202,8 @@ SOFTMAX = [
 
 DROPPED = [
     case("Dropout", IMAGE, ratio=0.3, opset=7),
+    case("Dropout", IMAGE, outputs=2, opset=7),
+    case("Dropout", IMAGE, outputs=2, opset=10),
     case("Dropout", IMAGE, np.float32(0.3), constants=(1,), outputs=2, opset=13),
     case("Dropout", IMAGE, np.float32(0), np.bool_(True), constants=(1, 2), outputs=2, opset=13),
 ]

@@ -10,8 +10,9 @@ from onnx_models import TARGET, expected
 from sized_models import computed, integers, opened
 
 from luthier.frontend import import_entry
+from luthier.frontend.control.assembly import Assembly
 from luthier.frontend.control.bounds import Bounds
-from luthier.schedules import UnsupportedOperator
+from luthier.schedules import ModelError, UnsupportedOperator
 
 N = helper.make_node
 CONSTANTS = {
@@ -100,3 +101,9 @@ def test_a_number_that_nothing_bounds_needs_one() -> None:
     proto.graph.input.append(helper.make_tensor_value_info("v", TensorProto.FLOAT, [3]))
     with pytest.raises(UnsupportedOperator, match="give a bound, such as --bound found_"):
         import_entry(proto, TARGET)
+
+
+def test_what_bounds_make_huge_is_refused_before_it_is_written_out() -> None:
+    zeros = np.broadcast_to(np.float32(0), (1 << 20, 1 << 20))
+    with pytest.raises(ModelError, match="too much memory"):
+        Assembly(1 << 20).table("y", zeros)

@@ -140,6 +140,7 @@ MOVEMENTS = [
     ("ExpandDims", (X, np.int32(-2)), {"constants": (1,), "opset": 11}),
     ("ExpandDims", (X, np.int32(0)), {"constants": (1,)}),
     ("GatherND", (X, integers(0, 2, 3, 2)), {"opset": 12}),
+    ("GatherND", (X, integers(0, 2, 3, 2, dtype="int32")), {}),
     ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"padding_mode": "border", "align_corners": 1}),
     ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"mode": "bicubic", "opset": 20}),
     ("GridSample", (IMAGE, floats(2, 3, 4, 2)), {"mode": "bicubic", "opset": 11}),
@@ -182,6 +183,13 @@ QUANTIZED = [
     ("QuantizeLinear", (X, positive(5), byte(5)), {"axis": 1}),
     ("DequantizeLinear", (byte(2, 5, 7), ONE, AT[0]), {"opset": 11}),
     ("DequantizeLinear", (signed(2, 5, 7), positive(7), np.zeros(7, np.int8)), {"axis": 2}),
+    *(("DequantizeLinear",
+       (integers(np.iinfo(kind).min, np.iinfo(kind).max, 2, 5, dtype=kind), number(1e-4), zero),
+       {"opset": opset})
+      for kind, zero, opset in (("int16", np.int16(-9), 17), ("uint16", np.uint16(40000), 13),
+                                ("int16", None, 12))),
+    *(("QuantizeLinear", (X, number(1e-4), zero), {"opset": 15})
+      for zero in (np.int16(-9), np.uint16(40000))),
 ]  # fmt: skip
 QUANTIZED_PRODUCTS = [
     ("MatMulIntegerToFloat", (byte(2, 5, 8), signed(8, 6), ONE, TWO), {}),
@@ -247,6 +255,11 @@ GATHERED = [
        {"block_size": 16, "gather_axis": 2, "quantize_axis": axis, "opset": 21,
         "constants": (0, 2)})
       for axis, blocks in ((1, (9, 2, 5)), (2, (9, 20, 1)))),
+    *(("GatherBlockQuantized", (table, integers(0, 9, 2, 3), positive(9, 2, 5)),
+       {"block_size": 16, "opset": 17, "constants": (0, 2)})
+      for table in (NARROW, byte(9, 20, 5).astype(ml_dtypes.uint4),
+                    floats(9, 20, 5).astype(ml_dtypes.float8_e5m2),
+                    floats(9, 20, 5).astype(ml_dtypes.float8_e4m3fn))),
     ("GatherBlockQuantized",
      (TABLE, integers(0, 9, 2, 3), positive(9, 2)),
      {"bits": 4, "block_size": 16, "quantize_axis": 1, "gather_axis": 0, "opset": 17}),

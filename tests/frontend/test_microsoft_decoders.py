@@ -158,6 +158,10 @@ GATES = {
     "added": ("GatedAdd", (X, X[::-1], floats(2, 5, 1)), {}),
     "a norm of streams": ("BranchwiseRMSNorm", (STREAMS, positive(8)), {}),
     "a norm of each": ("BranchwiseRMSNorm", (FLAT, positive(24)), {"num_branches": 3}),
+    "a norm by halves": ("BranchwiseRMSNorm", (STREAMS, positive(8).astype(F16)), {}),
+    "a norm of halves by others": (
+        "BranchwiseRMSNorm", (STREAMS.astype(F16), positive(8)), {},
+    ),
     "no scale": ("BranchwiseRMSNorm", (STREAMS,), {"epsilon": 1e-2}),
     "streams together": ("HyperConnectionPreMix", (STREAMS, floats(2, 5, 3)), {}),
     "of columns": (

@@ -177,6 +177,7 @@ HASHED = {
         "MurmurHash3", (integers(0, 2**62, 9, dtype="uint64"),), {"seed": 7, "opset": 18},
     ),
     "floats": ("MurmurHash3", (floats(9),), {"positive": 0, "opset": 26}),
+    "floats of an old set": ("MurmurHash3", (floats(9),), {"opset": 18}),
     "doubles": ("MurmurHash3", (floats(9).astype(np.float64),), {"opset": 26}),
 }  # fmt: skip
 FAMILIES = {

@@ -173,7 +173,13 @@ OPERATORS: Operators = {
     "NGramHashMapping": Spelled(
         _ngrams, 7, attributes("max_ngram_size n_head_per_ngram pad_id reset_on_eos"), since=18
     ),
-    "MurmurHash3": Spelled(_murmur, 1, attributes("positive seed"), since=18),
+    "MurmurHash3": Spelled(
+        _murmur,
+        1,
+        attributes("positive seed"),
+        since=18,
+        typed=dict.fromkeys(_FLOATS, _BIT_CASTS),
+    ),
     "VarlenNGramHashMapping": Spelled(
         _packed_ngrams,
         10,

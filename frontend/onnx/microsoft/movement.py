@@ -9,7 +9,7 @@ import numpy as np
 from ...graph.emitter import MOST_IN_TABLE
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
-_INT32 = 6
+_INT32, _INT64 = 6, 7
 _RENAMED = {"bilinear": "linear", "bicubic": "cubic"}  # of GridSample, by operator set 20
 
 
@@ -35,6 +35,11 @@ def _expand_dims(call: Spelling) -> Results:
     if not -rank <= place < rank:
         raise call.unsupported(f"the axis {place} of {rank} dimensions")
     return call.unsqueeze(call.x, place % rank)
+
+
+def _gather_nd(call: Spelling) -> Results:
+    """Its places may be of 32 bits."""
+    return call.emit("GatherND", call.x, call.cast(call.given(1), _INT64))
 
 
 def _grid_sample(call: Spelling) -> Results:
@@ -118,7 +123,7 @@ OPERATORS: Operators = {
     "BiasDropout": Spelled(_kept, 5, attributes("seed"), in_steps=True),
     "CDist": Spelled(_distances, 2, attributes("metric"), in_steps=True),
     "ExpandDims": Spelled(_expand_dims, 2),
-    "GatherND": Spelled(lambda call: _same("GatherND", call), 2, since=11),
+    "GatherND": Spelled(_gather_nd, 2, since=11),
     "GridSample": Spelled(_grid_sample, 2, attributes("align_corners mode padding_mode"), since=16),
     "IsAllFinite": Spelled(_all_finite, 64, attributes("isinf_only isnan_only"), since=10),
     "Pad": Spelled(_pad, 3, attributes("mode"), since=11),

@@ -88,11 +88,26 @@ def keep_meaning(node: onnx.NodeProto) -> None:
 def set_needed(model: onnx.ModelProto) -> int:
     """The oldest operator set by which ONNX Runtime's operators of a model can be spelled."""
     bodies = chain(model.graph.node, *(function.node for function in model.functions))
-    nodes = list(every_node(bodies))
-    used = {node.op_type for node in nodes if node.domain == DOMAIN}
-    needed = [SPELLED[name].since for name in used & SPELLED.keys()]
+    nodes, types = list(every_node(bodies)), _types(model.graph)
+    needed = [0]
+    for node in nodes:
+        if node.domain == DOMAIN and node.op_type in SPELLED:
+            spelled = SPELLED[node.op_type]
+            read = (types.get(name, 0) for name in node.input)
+            needed += [spelled.since, *(spelled.typed.get(each, 0) for each in read)]
     needed += [_ADOPTED[n.op_type] for n in nodes if is_onnx(n.domain) and n.op_type in _ADOPTED]
-    return max(needed, default=0)
+    return max(needed)
+
+
+def _types(graph: onnx.GraphProto) -> dict[str, int]:
+    """The element types of constants and inputs, by name."""
+    constants = [node for node in graph.node if node.op_type == "Constant" and node.output]
+    said = (*graph.input, *graph.value_info)
+    return {
+        **{info.name: info.type.tensor_type.elem_type for info in said},
+        **{tensor.name: tensor.data_type for tensor in graph.initializer},
+        **{n.output[0]: a.t.data_type for n in constants for a in n.attribute if a.name == "value"},
+    }
 
 
 def is_cut_when_spelled(node: onnx.NodeProto) -> bool:

@@ -9,6 +9,8 @@ from .products import channels_first, channels_last, window_attributes
 from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _FLOAT = 1
+_UINT16, _INT16, _UINT4, _INT4 = 4, 5, 21, 22
+_TYPED = dict.fromkeys((_UINT16, _INT16, _UINT4, _INT4), 21)
 
 
 def floats(call: Spelling, x: str, scale: str, zero: str, axis: int | None = None) -> str:
@@ -132,7 +134,7 @@ def _dequantize(call: Spelling) -> Results:
 
 _POOL = attributes("auto_pad ceil_mode channels_last count_include_pad kernel_shape pads strides")
 OPERATORS: Operators = {
-    "DequantizeLinear": Spelled(_dequantize, 3, attributes("axis"), since=10),
+    "DequantizeLinear": Spelled(_dequantize, 3, attributes("axis"), since=10, typed=_TYPED),
     "QLinearAdd": Spelled(partial(_pairwise, "Add"), 8, since=10),
     "QLinearAveragePool": Spelled(partial(_pool, "AveragePool"), 5, _POOL, since=10),
     "QLinearConcat": Spelled(_concat, 2 + 3 * 1024, attributes("axis"), since=10),
@@ -145,5 +147,5 @@ OPERATORS: Operators = {
     "QLinearSigmoid": Spelled(partial(_unary, "Sigmoid"), 5, since=10),
     "QLinearSoftmax": Spelled(_softmax, 5, attributes("axis opset"), since=10),
     "QLinearWhere": Spelled(_where, 9, since=10),
-    "QuantizeLinear": Spelled(_quantize, 3, attributes("axis"), since=10),
+    "QuantizeLinear": Spelled(_quantize, 3, attributes("axis"), since=10, typed=_TYPED),
 }

@@ -7,6 +7,8 @@ from .spelling import Operators, Results, Spelled, Spelling, attributes
 
 _FLOAT, _UINT8, _INT8 = 1, 2, 3
 _UINT4, _INT4 = 21, 22
+_FLOATS = {17: 19, 18: 19, 19: 19, 20: 19}  # of 8 bits, and since when
+_TYPED = {_UINT4: 21, _INT4: 21, **_FLOATS}
 
 
 def _gather(call: Spelling) -> Results:
@@ -14,7 +16,7 @@ def _gather(call: Spelling) -> Results:
     bits, block = call.attr("bits", 4), call.count("block_size", 128)
     data, indices, scales, zeros = (call.input(i) for i in range(4))
     kind, rank = call.dtype(data), call.rank(data)
-    if kind not in (_UINT8, _UINT4, _INT4) or bits not in (2, 4, 8):
+    if (kind != _UINT8 and kind not in _TYPED) or bits not in (2, 4, 8):
         raise call.unsupported(f"bits={bits}, or a table of another type,")
     axis, along = call.attr("gather_axis", 0), call.attr("quantize_axis", 1)
     if not (-rank <= axis < rank and -rank <= along < rank):
@@ -29,6 +31,8 @@ def _gather(call: Spelling) -> Results:
     def rows(table: str) -> str:
         if call.dtype(table) in (_UINT4, _INT4):
             table = call.cast(table, _INT8 if kind == _INT4 else _UINT8)
+        elif call.dtype(table) in _FLOATS:  # which Gather does not take
+            table = call.cast(table, _FLOAT)
         return table if axis == along else call.emit("Gather", table, indices, axis=axis)
 
     def numbers(table: str) -> str:
@@ -62,6 +66,6 @@ def _spread(call: Spelling, x: str, axis: int, block: int, size: int) -> str:
 
 OPERATORS: Operators = {
     "GatherBlockQuantized": Spelled(
-        _gather, 4, attributes("bits block_size gather_axis quantize_axis"), since=11
+        _gather, 4, attributes("bits block_size gather_axis quantize_axis"), since=11, typed=_TYPED
     ),
 }

@@ -18,6 +18,7 @@ from ..opset import node_label
 from .types import UnknownTypeError, ValueTypes
 
 _HALVES = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_FLOATS = (*_HALVES, TensorProto.FLOAT)
 _ANY_CONSTANTS = 9  # since this operator set Constant gives whole numbers, too
 # What an attribute is by its default; None stands for a number that may be left out.
 _KINDS = {int: int, float: float, str: str, tuple: list, type(None): float}
@@ -230,10 +231,11 @@ class Spelled:
     """An operator: what writes it, the inputs that it has at most, and its attributes.
 
     ``write`` gives the results in the order of its outputs, "" for those that it does not compute.
-    ``in_steps``: its types of 16 bits are float32 in between. ``since``: the oldest operator set by
-    which it can be spelled. ``cuts``: it becomes control flow, or what finds sizes, so that it is
-    spelled before a graph is cut at these. ``statistics`` are the results that are float32 whatever
-    the inputs are.
+    ``in_steps``: its types of 16 bits are float32 in between, and its results of the type of its
+    first float. ``since``: the oldest operator set by which it can be spelled, and ``typed`` those
+    that it needs where inputs are of some element types. ``cuts``: it becomes control flow, or what
+    finds sizes, so that it is spelled before a graph is cut at these. ``statistics`` are the
+    results that are float32 whatever the inputs are.
     """
 
     write: Callable[[Spelling], Results]
@@ -243,14 +245,15 @@ class Spelled:
     since: int = 7
     cuts: bool = False
     statistics: tuple[int, ...] = ()
+    typed: Mapping[int, int] = field(default_factory=dict)
 
     def spell(self, call: Spelling) -> list[onnx.NodeProto]:
         """The nodes that compute a node's outputs; raises ModelError or UnknownTypeError."""
         self._check(call)
         node = call.node
         types = [call.dtype(name) for name in node.input if name] if self.in_steps else []
-        half = next((each for each in types if each in _HALVES), None)
-        if half:
+        kind = next((each for each in types if each in _FLOATS), TensorProto.FLOAT)
+        if any(each in _HALVES for each in types):
             call.node = onnx.NodeProto()
             call.node.CopyFrom(node)
             for i, name in enumerate(node.input):
@@ -263,8 +266,9 @@ class Spelled:
             if index >= len(results) or not results[index]:
                 raise call.unsupported(f"its result '{wanted}'")
             result = results[index]
-            if half and index not in self.statistics and call.dtype(result) == TensorProto.FLOAT:
-                result = call.cast(result, half)
+            rounded = kind in _HALVES and index not in self.statistics
+            if rounded and call.dtype(result) == TensorProto.FLOAT:
+                result = call.cast(result, kind)
             call.nodes.append(helper.make_node("Identity", [result], [wanted]))
             call.types.follow(call.nodes[-1])
         return call.nodes
