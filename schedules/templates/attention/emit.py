@@ -16,9 +16,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 
 from ...emit.builder import Slot
 from ...emit.lanes import Rows, load_columns, store_columns
+from ...emit.steps import each_step, written_out
 from ...emit.tile import RegisterTile, column_parts, splat, vector_index
 from ...ir.kernel import ALIGNMENT
 from ...ir.size import Size
@@ -216,14 +218,19 @@ class AttentionNest:
         """Products [extent, depth] times [depth, rows] in register tiles."""
         builder = self.builder
 
+        def value(begin: Index, k: Index, row: int) -> Expr:
+            return scalar(begin + row, k)
+
+        def vector(at: Index, column: int, lanes: int) -> Expr:
+            return builder.load(matrix, vector_index(at + column, lanes))
+
         def tile(begin: Index, count: int) -> None:
             register = RegisterTile(builder, count, self.parts)
-            with builder.loop(depth, "k") as k:
-                at = k * self.block
-                register.step(
-                    lambda row: scalar(begin + row, k),
-                    lambda column, lanes: builder.load(matrix, vector_index(at + column, lanes)),
-                )
+            sums = count * len(self.parts)
+            times = written_out(sums, depth, self.whole.target) if isinstance(depth, int) else 1
+            for _, written in each_step(builder, depth, times):
+                for k in written:
+                    register.step(partial(value, begin, k), partial(vector, k * self.block))
             finish(begin, register, count)
 
         for first, count in builder.pieces(extent, self.tile, "tile"):

@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 from ...emit.lanes import Rows, folded, load_columns
+from ...emit.steps import each_step, written_out
 from ...emit.tile import Parts, RegisterTile, column_parts, splat, vector_index
 from ...ir.workload import Tensor
 from ...ops.attention_form import View
@@ -131,12 +133,15 @@ class _Keys:
         """Products [rows, depth] times [depth, parts] in register tiles."""
         builder = self.builder
 
+        def value(begin: Index, k: Index, row: int) -> Expr:
+            return scalar(begin + row, k)
+
         def tile(begin: Index, count: int) -> None:
             register = RegisterTile(builder, count, parts)
-            with builder.loop(depth, "k") as k:
-                register.step(
-                    lambda row: scalar(begin + row, k), lambda at, lanes: vector(k, at, lanes)
-                )
+            times = written_out(count * len(parts), depth, self.whole.target)
+            for _, written in each_step(builder, depth, times):
+                for k in written:
+                    register.step(partial(value, begin, k), partial(vector, k))
             for row in range(count):
                 finish(register, row, begin + row)
 

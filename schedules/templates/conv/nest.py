@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator, Point
 from ...emit.lanes import each_lane_sum
 from ...emit.prefetch import ask_for
+from ...emit.steps import each_step, written_out
 from ...emit.tile import RegisterTile, column_parts, vector_index
 from ...ir.kernel import Packing, Phase
 from ...ir.size import Size
-from ...tir.indices import Index, ceildiv, divide, extent, modulo
+from ...tir.indices import Expr, Index, ceildiv, divide, extent, modulo
 from ..borders import border_slot, copy_seen
 from ..fused import epilogue
 from ..shares import by_rows, place
@@ -64,6 +66,7 @@ def grid_phase(form: Direct, knobs: Knobs, packings: Mapping[int, Packing], grid
 class _GridNest:
     def __init__(self, form: Direct, knobs: Knobs, grid: Grid) -> None:
         self.grid, self.knobs, self.workload = grid, knobs, form.workload
+        self.target = form.target
         number, self.weight = form.node.args
         self.source, source = f"in{number}", self.workload.tensor(number)
         self.batch, self.height, self.width, self.channels = source.shape
@@ -207,20 +210,25 @@ class _GridNest:
     ) -> None:
         """``steps`` elements from ``pixel`` on for the first output, ``stride`` later for each."""
         builder, values = self.builder, self.builder[source]
-        weights = builder[f"in{self.weight}"]
-        with builder.loop(steps, "k") as k:
+        weights, sums = builder[f"in{self.weight}"], register.rows * len(register.parts)
+        times = written_out(sums, self.in_c // self.along, self.target)
+        for first, written in each_step(builder, steps, times):
             if self.streams:
-                ask_for(builder, weights, (step0 + k) * self.panel, self.panel)
-            register.step(
-                lambda row: builder.load(
-                    values, vector_index(pixel + row * stride + k * self.along, self.along)
-                ),
-                lambda column, lanes: builder.load(
-                    weights, vector_index((step0 + k) * self.panel + column, lanes)
-                ),
-                outputs,
-                by_lane=self.dots,
-            )
+                ask_for(builder, weights, (step0 + first) * self.panel, self.panel * times)
+            for k in written:
+                register.step(
+                    partial(self._value, values, pixel, stride, k),
+                    partial(self._weights, weights, step0 + k),
+                    outputs,
+                    by_lane=self.dots,
+                )
+
+    def _value(self, values: Any, pixel: Index, stride: int, k: Index, row: int) -> Expr:
+        index = pixel + row * stride + k * self.along
+        return self.builder.load(values, vector_index(index, self.along))
+
+    def _weights(self, weights: Any, step: Index, column: int, lanes: int) -> Expr:
+        return self.builder.load(weights, vector_index(step * self.panel + column, lanes))
 
     def _store(self, register: RegisterTile, at: tuple[Index, ...], channels: int) -> None:
         image, group, panel, row, column = at

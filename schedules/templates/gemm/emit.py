@@ -15,12 +15,14 @@ rows are used that are asked for).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import partial
 
 from ...emit.builder import PhaseBuilder, Slot
 from ...emit.evaluator import Evaluator
 from ...emit.lanes import Rows, load_columns
-from ...emit.prefetch import ask_for
+from ...emit.prefetch import ask_for, ask_for_share
+from ...emit.steps import each_step
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor, Workload
@@ -33,6 +35,7 @@ from ..shares import place
 from ..slots import input_slots, output_slot
 from .form import Gemm, Knobs, Product
 
+Ask = Callable[[Index], None]  # by the first step of a pass
 _ROWS_AHEAD = 8  # rows of B between the one that is used and the one that is asked for
 
 
@@ -89,7 +92,7 @@ class GemmNest:
         with builder.chunk_loop() as chunk:
             parts = self.form.parts(self.knobs) if batch == 1 else 1
             row, rest = place(builder, chunk, m_blocks, n_blocks, parts)
-            tile0 = builder.let(row * m_block)
+            self.tile0 = tile0 = builder.let(row * m_block)
             panel0 = builder.let(modulo(rest, n_blocks) * n_block)
             at = 0 if batch == 1 else builder.let(divide(rest, n_blocks))
             tiles = extent(tile0, m_block, self.tiles)
@@ -139,9 +142,24 @@ class GemmNest:
 
     def _blocks(self, at: Index, tile: Index, panel: Index) -> None:
         """Full register tiles; the last rows and the last columns may be fewer."""
+        ask = self._asks(panel, tile) if self.form.streams(self.knobs) else None
         for row0, rows in self.builder.block(tile, self.rows, self.p.m):
             for column0, columns in self.builder.block(panel, self.width, self.p.n):
-                self._tile(at, (row0, rows), panel, (column0, columns))
+                self._tile(at, (row0, rows), panel, (column0, columns), ask)
+
+    def _asks(self, panel: Index, tile: Index) -> Ask:
+        """Asks for weights in each pass of the reduction, by its first step: its share of the next
+        panel, or what is a little ahead."""
+        builder, p, unroll = self.builder, self.p, self.knobs.unroll
+        weights, size = builder[f"in{p.b}"], p.k * self.width
+        if not self.form.shares(self.knobs):
+            first = builder.let(panel * size)
+            return lambda k: ask_for(builder, weights, first + k * self.width, self.width * unroll)
+        following, passes = builder.let((panel + 1) * size), p.k // unroll
+        times = min(self.knobs.m_block, self.tiles) * passes
+        share = ask_for_share(builder, weights, following, size, p.micro.b, times)
+        done = builder.let((tile - self.tile0) * passes)
+        return lambda k: share(done + divide(k, unroll))
 
     def _tile(
         self,
@@ -149,6 +167,7 @@ class GemmNest:
         row_block: tuple[Index, int],
         panel: Index,
         column_block: tuple[Index, int],
+        ask: Ask | None,
     ) -> None:
         (first, rows), (column0, columns) = row_block, column_block
         builder, p = self.builder, self.p
@@ -157,23 +176,26 @@ class GemmNest:
         register = RegisterTile(builder, rows, parts, p.micro)
         row0 = builder.let(first)
         a0 = builder.let(batch_offset(self.workload, p, p.a, at, p.m * p.k) + row0 * p.k)
-        self._reduce(register, at, a0, (panel, column0))
+        self._reduce(register, at, a0, (panel, column0), ask)
         self._store(register, at, row0, column0, columns)
 
     def _reduce(
-        self, register: RegisterTile, at: Index, a0: Index, panel: tuple[Index, Index]
+        self,
+        register: RegisterTile,
+        at: Index,
+        a0: Index,
+        panel: tuple[Index, Index],
+        ask: Ask | None,
     ) -> None:
         """The loop over K; with ``ahead`` it asks for the lines of A that a later tile reads."""
         builder, p = self.builder, self.p
 
         def steps(first: Index, count: int) -> None:
-            with builder.loop(count // self.knobs.unroll, "k") as block:
-                for u in range(self.knobs.unroll):
-                    k = first + block * self.knobs.unroll + u
+            for begin, written in each_step(builder, count, self.knobs.unroll):
+                if ask is not None:
+                    ask(first + begin)
+                for k in (first + step for step in written):
                     register.step(partial(self._a, a0, k), partial(self._b, at, panel, k))
-                    if self.form.streams(self.knobs):
-                        row = (panel[0] * p.k + k) * self.width
-                        ask_for(builder, builder[f"in{p.b}"], row, self.width)
                     if self.form.strides(self.knobs):
                         matrix = batch_offset(self.workload, p, p.b, at, p.n * p.k)
                         row = matrix + k * p.n + panel[1]

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...emit.micro_kernel import FLOAT32_MULTIPLY_ADD
 from ...emit.prefetch import AHEAD
+from ...emit.steps import written_out
 from ...emit.tile import LINE, fits_registers
 from ...ir.dtype import DTYPES, FLOAT32
 from ...ir.size import Size, at_least, at_most, fixed
@@ -121,7 +122,7 @@ class Gemm(Form[Knobs]):
         tiles = [(rows, vectors) for vectors in self.vectors for rows in self._heights(vectors)]
         rows, vectors = min(tiles, key=lambda tile: self._tile_cost(*tile))
         order, m_block, n_block = self._blocks(rows, vectors)
-        unroll = self._unroll(rows * vectors)
+        unroll = written_out(rows * vectors, self.product.k, self.target)
         return Knobs(rows, vectors, m_block, n_block, order, unroll, self._ahead(rows, vectors))
 
     def _heights(self, vectors: int) -> tuple[int, ...]:
@@ -158,7 +159,8 @@ class Gemm(Form[Knobs]):
             return knobs
         rows = fixed(ceildiv(p.m, ceildiv(p.m, knobs.rows)))
         order, m_block, n_block = self._open_blocks(ceildiv(p.m, rows), knobs)
-        unroll = 1 if isinstance(p.k, Size) else self._unroll(rows * knobs.vectors)
+        sums, open_k = rows * knobs.vectors, isinstance(p.k, Size)
+        unroll = 1 if open_k else written_out(sums, p.k, self.target)
         ahead = 0 if p.micro.a.nbytes(p.m * p.k) <= self.target.l2 // 2 else knobs.ahead
         return Knobs(rows, knobs.vectors, m_block, n_block, order, unroll, ahead)
 
@@ -180,6 +182,16 @@ class Gemm(Form[Knobs]):
             return False
         few = isinstance(p.m, Size) or p.m <= _FEW_ROWS
         return few or 2 * p.k * knobs.vectors * self.target.vector_bytes > l1
+
+    def shares(self, knobs: Knobs) -> bool:
+        """Whether tiles of a chunk are enough that one line, asked for in each pass of their
+        reductions, brings the next panel, and L2 holds that beside all else."""
+        p = self.product
+        if knobs.order != "panels" or isinstance(p.m, Size) or isinstance(p.k, Size):
+            return False
+        high, wide = min(knobs.m_block, ceildiv(p.m, knobs.rows)), knobs.vectors * self.lanes
+        each, panel = p.micro.b.nbytes(wide * knobs.unroll), p.micro.b.nbytes(wide * p.k)
+        return each <= high * _LINE and 4 * panel <= self.target.l2
 
     def _reaches(self, rows: int) -> bool:
         """Whether the processor begins loads of weights as far ahead as they would be asked for:
@@ -219,12 +231,6 @@ class Gemm(Form[Knobs]):
         n_block = min(knobs.n_block, panels)
         m_block = at_least(at_most(tiles, tiles * ceildiv(panels, n_block) // wanted), 1)
         return "panels", m_block, n_block
-
-    def _unroll(self, sums: int) -> int:
-        """Written-out steps hide the loop, but LLVM loads vectors of all of them ahead."""
-        if sums > self.target.vector_registers - 6:
-            return 1
-        return max(u for u in (1, 2, 4) if self.product.k % u == 0 and sums * u <= 64)
 
     def _ahead(self, rows: int, vectors: int) -> int:
         """Rows that come from beyond L2 begin too often for the hardware to foresee them. But where

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ...emit.steps import written_out
 from ...emit.tile import LINE, fits_registers
 from ...ir.dtype import FLOAT32
 from ...ir.space import Knob
@@ -115,12 +116,13 @@ class Separable(Form[Knobs]):
         """A ring that fits L1, sums that hide a multiply-add's latency, few bands."""
         vectors = self._vectors
         widest = max(2, min(8, self.target.vector_registers // (2 * vectors)))
+        pixels = self._pixels(vectors)
         return Knobs(
             vectors=vectors,
-            pixels=self._pixels(vectors),
+            pixels=pixels,
             tile_w=even(self.columns.out, widest),
             rows=ceildiv(self.rows.out, self._bands),
-            unroll=max(u for u in (1, 2) if self.product.k % u == 0),
+            unroll=written_out(pixels * vectors, self.product.k, self.target),
         )
 
     def _pixels(self, vectors: int) -> int:

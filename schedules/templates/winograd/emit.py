@@ -24,11 +24,13 @@ are brought into L2 while one is computed).
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from ...emit.builder import PhaseBuilder
 from ...emit.evaluator import Evaluator, Point
 from ...emit.prefetch import ask_for
 from ...emit.registers import free_registers
+from ...emit.steps import each_step, written_out
 from ...emit.tile import LINE, RegisterTile, column_parts, vector_index
 from ...ir.dtype import FLOAT32
 from ...ir.kernel import Phase
@@ -126,36 +128,10 @@ class _Winograd:
         depth = self.g.depth
         b0 = builder.let((panel * self.g.positions + position) * (depth * self.g.panel))
         c0 = builder.let(((place * self.g.positions) + position) * (self.g.block * self.g.panel))
-        passes = ceildiv(self.g.block, step)
         if self.g.groups > 1:
             group = divide(panel, self.g.panels // self.g.groups)
             a0 = builder.let(a0 + group * depth)
-
-        def rows(number: Index, first: Index, count: int) -> None:
-            first = builder.let(first)
-            register = RegisterTile(builder, count, column_parts(self.g.panel, self.g.lanes))
-            with builder.loop(depth, "k") as k:
-                if self.g.knobs.ahead:
-                    self._fetch(b0 + depth * self.g.panel, number * depth + k, passes)
-                else:
-                    weights = builder[f"in{self.g.weight}"]
-                    ask_for(builder, weights, b0 + k * self.g.panel, self.g.panel)
-                register.step(
-                    lambda row: builder.load(
-                        builder["tiles"], a0 + (first + row) * self.g.in_c + k
-                    ),
-                    lambda column, lanes: builder.load(
-                        builder[f"in{self.g.weight}"],
-                        vector_index(b0 + k * self.g.panel + column, lanes),
-                    ),
-                )
-
-            def store(row: int, column: Index, value: Expr) -> None:
-                index = c0 + (first + row) * self.g.panel + column
-                builder.store(builder["products"], index, value)
-
-            register.finish(self.g.panel, store)
-
+        rows = partial(self._rows, (a0, b0, c0))
         if isinstance(self.g.rest, Size):
             for first, count in builder.pieces(tiles, step, "rows"):
                 rows(divide(first, step), first, count)
@@ -167,6 +143,37 @@ class _Winograd:
             if size % step:
                 with _unless(builder, self.g.block == self.g.rest, tiles == size):
                     rows(size // step, size // step * step, size % step)
+
+    def _rows(
+        self, start: tuple[Index, Index, Index], number: Index, first: Index, count: int
+    ) -> None:
+        """Register tile ``number``, of so many rows; ``start`` is where tiles, weights and products
+        of the position begin."""
+        builder, (a0, b0, c0), panel = self.builder, start, self.g.panel
+        tiles, weights = builder["tiles"], builder[f"in{self.g.weight}"]
+        first = builder.let(first)
+        register = RegisterTile(builder, count, column_parts(panel, self.g.lanes))
+        depth, passes = self.g.depth, ceildiv(self.g.block, self.g.knobs.rows)
+
+        def tile_value(k: Index, row: int) -> Expr:
+            return builder.load(tiles, a0 + (first + row) * self.g.in_c + k)
+
+        def weight_vector(k: Index, column: int, lanes: int) -> Expr:
+            return builder.load(weights, vector_index(b0 + k * panel + column, lanes))
+
+        times = written_out(count * len(register.parts), depth, self.g.form.target)
+        for k0, written in each_step(builder, depth, times):
+            if not self.g.knobs.ahead:
+                ask_for(builder, weights, b0 + k0 * panel, panel * times)
+            for k in written:
+                if self.g.knobs.ahead:
+                    self._fetch(b0 + depth * panel, number * depth + k, passes)
+                register.step(partial(tile_value, k), partial(weight_vector, k))
+
+        def store(row: int, column: Index, value: Expr) -> None:
+            builder.store(builder["products"], c0 + (first + row) * panel + column, value)
+
+        register.finish(panel, store)
 
     def _fetch(self, begin: Index, step: Index, passes: int) -> None:
         """Ask for the part of the next position's weights, from ``begin`` on, that falls to this
