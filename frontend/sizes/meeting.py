@@ -102,4 +102,5 @@ class Meeting:
             plain=plain,
             fixed=self.found.fixed,
             ways=self.found.ways,
+            alike=self.found.alike,
         )
