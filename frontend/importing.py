@@ -89,7 +89,7 @@ def _straight_graph(
     graph = grown_graph(graph, grows)
     watch("import", graph)
     for each in passes:
-        graph = each.rewrite(graph)
+        graph = each(graph)
         watch(each.name, graph)
     return graph
 
@@ -205,7 +205,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
     sized, symbols = read.sized, () if opened is None else opened.symbols
     given = {symbol.name for symbol in symbols}
     across = Across(), Across(compute=True)
-    parts = defaultdict[tuple[bool, Manner], Once](Once)
+    parts = defaultdict[tuple[bool, bool], Once](Once)
 
     def program_at(computes: bool, sizes: Sizes, met: FoundSizes, manner: Manner) -> Program:
         model = sized.at({} if opened is None else opened.at(sizes))
@@ -219,7 +219,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
                 dense=manner.dense,
                 grows=grows,
                 sizes=met,
-                parts=parts[computes, manner],
+                parts=parts[computes, manner.dense],
                 across=replace(across[computes], kept=manner.kept),
             )
         except LuthierError as error:
@@ -236,7 +236,7 @@ def _entry(read: ReadModel, target: Target, grows: Sequence[Growth]) -> Entry:
         def programs_of(computes: bool) -> tuple[Program, ...]:
             found = FoundSizes(bounds=read.bounds, counts=read.counts)
             at, may = partial(program_at, computes), has_tables and not computes
-            return Imports(at, symbols, found, named, may).programs()
+            return Imports(at, symbols, found, named, may_compute=may).programs()
 
         try:
             programs = programs_of(False)
@@ -291,20 +291,22 @@ def _program(
     """
     dump = Dump()
 
-    def straight(part: onnx.ModelProto, known: Mapping[str, Array]) -> tuple[Program, PartNotes]:
+    def straight(
+        part: onnx.ModelProto, known: Mapping[str, Array], here: Across | None
+    ) -> tuple[Program, PartNotes]:
         noted, is_open = PartNotes(), passes is OPEN_PASSES
-        here = None if across is None else replace(across, moved=noted.moved)
         graph = _straight_graph(part, known, dump, passes, grows, noted, here)
         if passes is PASSES:  # lanes of an open size are fewer
             graph = conv_planes(graph, target)
             dump(conv_planes.__name__, graph)
         program = join_depthwise(lower(graph, dense=dense, across=here), target)
         program = join_attention(program, target, is_open=is_open)
+        noted.moved |= set() if here is None else here.moved
         return (program if is_open else hand_bfloat16(program, target)), noted
 
     met = FoundSizes(counts=counts) if sizes is None else sizes
     with met.asking_bounds():
-        program = _whole(model, given, straight, met, parts or Once())
+        program = _whole(model, given, straight, met, parts or Once(), across)
     if sizes is None and met.symbols:
         ranges = ", ".join(map(str, met.symbols))
         raise UnsupportedOperator(f"one program is for fixed sizes, and a run finds some: {ranges}")
@@ -325,12 +327,14 @@ def _whole(
     straight: Noted,
     sizes: FoundSizes,
     parts: Once,
+    across: Across | None,
 ) -> Program:
     """Straight where it can be: what values seem to decide, or a search to find, may be known."""
     is_plain = all(o.type.HasField("tensor_type") for o in model.graph.output)
     if is_plain and not has_control(model) and not has_asking(model):
         try:
-            program, noted = straight(model, given)
+            here = None if across is None else across.begun()
+            program, noted = straight(model, given, here)
             sizes.notes.append(noted.few())
             return program
         except (DependsOnDataError, UnknownTypeError):
@@ -338,4 +342,4 @@ def _whole(
         except UnsupportedOperator as error:
             if (CONTROL | FINDERS | BY_RULES).isdisjoint(error.operators):
                 raise  # the others may be of a function by which the standard spells an operator
-    return import_regions(model, parts.of(straight, sizes.notes), sizes, given)
+    return import_regions(model, parts.of(straight, sizes.notes, across), sizes, given)

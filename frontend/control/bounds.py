@@ -35,12 +35,16 @@ class Bounds:
     def __init__(
         self, made: Mapping[str, onnx.NodeProto], written: Callable[[str], Array | None]
     ) -> None:
-        self._made, self._written = made, written
+        self.made, self._written = made, written
         self._found: dict[str, Interval] = {}
+        self._is_cut = False  # where there are too many nodes one after the other
 
     def most(self, name: str) -> int | None:
         """No less than any number of a value is; None where nothing tells it."""
+        self._is_cut = False
         _, high = self._of(name, _DEEPEST)
+        if self._is_cut:  # of what is nearer to the first nodes more may be told
+            self._found.clear()
         return int(high) if abs(high) < _ELEMENTS else None
 
     def _of(self, name: str, depth: int) -> Interval:
@@ -49,12 +53,13 @@ class Bounds:
         return self._found[name]
 
     def _traced(self, name: str, depth: int) -> Interval:
-        array, node = self._written(name), self._made.get(name)
+        array, node = self._written(name), self.made.get(name)
         if array is None and node is not None and node.op_type == "Constant":
             array = listed_constant(node)
         if array is not None:
             is_number = array.size and array.dtype.kind in "iufb" and not np.isnan(array).any()
             return (float(array.min()), float(array.max())) if is_number else _ANY
+        self._is_cut |= not depth
         if node is None or not depth or not is_onnx(node.domain):
             return _ANY
         if node.op_type in _COUNTS:

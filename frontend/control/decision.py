@@ -65,7 +65,7 @@ class Decision:
         self._outer, self._parts, self._assembly = scope, parts, assembly
         self._sizes, self._declared = sizes, declared
         self._tracing = Tracing(made, scope, parts, self.label)
-        self.sure = sizes.be_sure
+        self.sure, self.as_long = sizes.be_sure, sizes.as_long
         values = {i: parts.value(n, scope, self.label) for i, n in enumerate(node.input) if n}
         self._inner: Scope = ChainMap({}, {}, {f"input {i}": v for i, v in values.items()})
         # Iterations that are written out have nodes of one name: their tables stay apart.

@@ -67,10 +67,12 @@ class FoundSizes:
     In loops what can be none or one is one while it is ``single``: a run that finds none ends.
     While it is ``inside``, sizes may be found in loops and branches: each time anew, and known
     there alone. What is ``skipped``, by name, is in loops that do not run at these sizes.
-    ``searches`` are the results of what was looked for, by what and in what. Those that are
+    ``searches`` are the results of what was looked for, by what and in what, and ``lists`` how long
+    some are, by their use and name. Those that are
     ``unbounded``, each with who finds it, may be as large as is proposed until somebody says more.
-    ``ways`` are those in which loops were taken in imports so far (``ways.WAYS``). While it
-    ``retakes`` some, shapes are all that is looked at.
+    ``ways`` are those in which loops were taken in imports so far (``ways.WAYS``), and ``alike``
+    says of two lists whether they were as long in all of these. While it ``retakes`` some, shapes
+    are all that is looked at.
     """
 
     taken: dict[str, int] = field(default_factory=dict)
@@ -96,6 +98,8 @@ class FoundSizes:
     searches: dict[tuple[object, ...], Sequence[int]] = field(default_factory=dict)
     unbounded: dict[str, str] = field(default_factory=dict)
     ways: dict[tuple[str, bool, bool], tuple[bool, bool]] = field(default_factory=dict)
+    alike: dict[tuple[str, str], bool] = field(default_factory=dict)
+    lists: dict[str, dict[str, int]] = field(default_factory=dict)
     retakes: bool = False
 
     def count(self, sequence: str, label: str) -> int:
@@ -189,6 +193,18 @@ class FoundSizes:
             f"{'that' if one else 'these'} may be: give {'a bound' if one else 'bounds'}, such as "
             f"{bounds}"
         ) from cause
+
+    def as_long(self, use: str, name: str, length: int) -> str:
+        """The first of the lists with the same ``use`` that is as long as another one is; this one
+        where none is. Those that were not in another import are so by chance."""
+        lists = self.lists.setdefault(use, {})
+        for first, known in lists.items():
+            same = known == length and self.alike.get((first, name), True)
+            self.alike[first, name] = same
+            if same:
+                return first
+        lists[name] = length
+        return name
 
     def be_sure(self, names: Iterable[str]) -> None:
         """Say that no run can find more than these can be, unless a user says less."""

@@ -1,52 +1,91 @@
-"""Straight parts that are the same at several sizes of a model, imported once."""
+"""Straight parts that are the same at several sizes of a model, or but for names, imported once."""
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import onnx
 
+from luthier.schedules import LuthierError
+
 from ..graph import Array
+from ..graph.across import Across, Answer
 from ..onnx.notes import PartNotes
 from ..program import Program
+from .naming import Naming
 from .parts import Straight
 
 _Key: TypeAlias = tuple[Any, ...]
-Noted: TypeAlias = Callable[[onnx.ModelProto, Mapping[str, Array]], tuple[Program, PartNotes]]
+Noted: TypeAlias = Callable[
+    [onnx.ModelProto, Mapping[str, Array], Across | None], tuple[Program, PartNotes]
+]
+
+
+class _Known(NamedTuple):
+    """What a part became, with these answers to what it asked of other sizes; arrays that were
+    given are kept for as long as where they lie tells them."""
+
+    program: Program
+    notes: PartNotes
+    answers: Sequence[Answer]
+    given: Mapping[str, Array]
 
 
 class Once:
     """What parts of a model became in the imports so far, each at other sizes.
 
-    A part is told by its text, which has the sizes of what it reads and no others, and by where its
-    large constants lie in memory, which is kept for as long.
+    A part is told by its text, which has the sizes of what it reads and no others, by where its
+    large constants lie in memory, and by what imports at other sizes answered.
     """
 
     def __init__(self) -> None:
-        self._known: dict[_Key, tuple[Program, PartNotes, Mapping[str, Array]]] = {}
+        self._known = defaultdict[_Key, list[_Known]](list)
 
-    def of(self, straight: Noted, notes: list[PartNotes]) -> Straight:
+    def of(self, straight: Noted, notes: list[PartNotes], across: Across | None) -> Straight:
         """``straight`` for the parts of one more import, which adds to ``notes``.
 
         Equal parts of one import stay two, as no two values are one constant for that.
         """
-        met = Counter[_Key]()
 
         def imported(part: onnx.ModelProto, given: Mapping[str, Array]) -> Program:
-            text = hashlib.sha256(part.SerializeToString(deterministic=True)).digest()
-            arrays = tuple((name, *_place(array)) for name, array in sorted(given.items()))
-            met[text, arrays] += 1
-            key = text, arrays, met[text, arrays]
-            if key not in self._known:
-                self._known[key] = *straight(part, given), given
-            program, noted, _ = self._known[key]
-            notes.append(noted)
-            return program
+            naming = Naming(part, given)
+            found = next(self._alike(naming, across), None)
+            if found is None:
+                here = None if across is None else across.begun(naming.key)
+                try:
+                    made = straight(naming.part, naming.given, here)
+                except LuthierError:
+                    if naming.is_own:
+                        raise
+                    made = straight(part, given, None if across is None else across.begun())
+                    notes.append(made[1])
+                    return made[0]
+                answers = () if here is None else tuple(here.answers)
+                known = _Known(*made, answers, given)
+                self._known[_key(naming)].append(known)
+                found = known, set() if here is None else here.moved
+            known, moved = found
+            notes.append(naming.notes(known.notes, moved))
+            return naming.program(known.program)
 
         return imported
+
+    def _alike(
+        self, naming: Naming, across: Across | None
+    ) -> Iterator[tuple[_Known, set[tuple[object, ...]]]]:
+        """Parts that are the same but for names, and what is moved in this one."""
+        for known in self._known.get(_key(naming), ()):
+            here = None if across is None else across.begun(naming.key)
+            if here is None or here.would_answer(known.answers):
+                yield known, set() if here is None else here.moved
+
+
+def _key(naming: Naming) -> _Key:
+    text = hashlib.sha256(naming.part.SerializeToString(deterministic=True)).digest()
+    return text, *((name, *_place(array)) for name, array in sorted(naming.given.items()))
 
 
 def _place(array: Array) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 import numpy as np
@@ -25,6 +26,7 @@ from ..onnx.scopes import reads
 from ..onnx.strip_weights import WEIGHT, array_of
 from ..program import Expect, Program, Step
 from .assembly import Assembly
+from .bounds import Bounds
 from .found_sizes import FoundSizes
 from .stages import is_finder
 
@@ -108,6 +110,7 @@ class Parts:
         self.lists = {o.name for o in model.graph.output if not o.type.HasField("tensor_type")}
         self.compared: set[str] = set()
         self._written: dict[str, Array] = {}
+        self._bounds: Bounds | None = None
 
     def inputs_of(self, value: str, made: Mapping[str, onnx.NodeProto]) -> list[str]:
         """The model's inputs that a value follows from; ``made`` are the nodes before it, by what
@@ -158,6 +161,12 @@ class Parts:
         if isinstance(scope.get(name), TensorProto):
             self.held(name, scope, "")
         return self._written.get(name)
+
+    def bounds(self, made: Mapping[str, onnx.NodeProto], scope: Scope) -> Bounds:
+        """How large the numbers of a scope are, whose values ``made`` has the nodes of."""
+        if self._bounds is None or self._bounds.made is not made:
+            self._bounds = Bounds(made, partial(self.written, scope=scope))
+        return self._bounds
 
     def known(self, value: int, dtype: str, reader: str) -> Array | None:
         """A single number, where it is known; raises ModelError where it cannot be one."""

@@ -52,10 +52,11 @@ def _alike(d: Decision, along: _Axes) -> Sequence[Origin]:
     if not order or steps is None or not len(starts) == len(ends) == len(order):
         return ()
     bounds = zip(starts, ends, steps.flat, strict=True)
-    told = {
-        axis: Element(f"slice of {d.type(0).shape[axis]} from {start} to {end} by {step}", 0)
-        for axis, (start, end, step) in zip(order, bounds, strict=True)
-    }
+    told = dict[int, Origin]()
+    for axis, (start, end, step) in zip(order, bounds, strict=True):
+        use = f"slice from {start} to {end} by {step}"
+        first = d.as_long(use, f"{d.node.output[0]} along {axis}", d.type(0).shape[axis])
+        told[axis] = Element(f"{use} of {first}", 0)
     return [told[axis] for axis in along.axes]
 
 

@@ -7,7 +7,6 @@ from functools import partial
 
 import onnx
 
-from .bounds import Bounds
 from .distances import Distances
 from .origins import COUNT, Element, Origin, Origins
 from .parts import Parts, Scope
@@ -42,7 +41,7 @@ class Tracing:
         name = None if origin is None else self._named.get(origin)
         if name is None:
             return None
-        most = Bounds(self._made, partial(self._parts.written, scope=self._scope)).most(name)
+        most = self._parts.bounds(self._made, self._scope).most(name)
         return None if most is None else max(most, 0)
 
     def between(self, first: str, last: str) -> int | None:

@@ -201,7 +201,7 @@ class _Fusion:
             return answer
         lines = tuple(size == 1 for size in op.node.out.shape)
         key = (question, op.source, op.node.op, lines, root.source, root.node.op)
-        return self.across.decided.setdefault(key, answer)
+        return self.across.decides(key, here=answer)
 
     def _takes_rows(self, op: Op, users: list[Op]) -> bool:
         """Whether users choose among the rows of a value, of which they read more than there are:

@@ -50,10 +50,11 @@ class Pass:
     """``rewrite`` gives another graph that computes the same.
 
     It ``requires`` properties that earlier passes have ensured; those that it ``ensures`` hold
-    from then on.
+    from then on. Where it names operators, a graph that has none ``of`` them stays as it is.
     """
 
     rewrite: Callable[[Graph], Graph]
+    of: Set[str] = frozenset()
     requires: Set[Property] = frozenset()
     ensures: Set[Property] = frozenset()
 
@@ -62,27 +63,37 @@ class Pass:
         """As its function is called."""
         return self.rewrite.__name__
 
+    def __call__(self, graph: Graph) -> Graph:
+        """The graph after it."""
+        concerns = not self.of or any(op.node.op in self.of for op in graph.ops)
+        return self.rewrite(graph) if concerns else graph
+
 
 PASSES = (
     Pass(stay_quantized),
-    Pass(keep_few_bits),  # while numbers and scales are apart
+    Pass(keep_few_bits, {"matmul", "take"}),  # while numbers and scales are apart
     Pass(fold_constants, ensures={_P.FOLDED}),
-    Pass(drop_broadcasts, requires={_P.FOLDED}),
-    Pass(join_group_norms, requires={_P.FOLDED}),
-    Pass(transposed_as_plain, requires={_P.FOLDED}),
-    Pass(scales_as_products),
+    Pass(drop_broadcasts, {"broadcast_to"}, requires={_P.FOLDED}),
+    Pass(join_group_norms, {"group_norm"}, requires={_P.FOLDED}),
+    Pass(transposed_as_plain, {"conv2d_transpose"}, requires={_P.FOLDED}),
+    Pass(scales_as_products, {"conv2d"}),
     Pass(channels_last, requires={_P.FOLDED}, ensures={_P.CHANNELS_LAST}),
-    Pass(pool_planes, requires={_P.CHANNELS_LAST}),
-    Pass(find_normalizations, requires={_P.CHANNELS_LAST}, ensures={_P.NORMS_JOINED}),
-    Pass(sink_enlargements, requires={_P.CHANNELS_LAST}),
+    Pass(pool_planes, {"transpose"}, requires={_P.CHANNELS_LAST}),
+    Pass(
+        find_normalizations,
+        {"add", "divide", "multiply"},
+        requires={_P.CHANNELS_LAST},
+        ensures={_P.NORMS_JOINED},
+    ),
+    Pass(sink_enlargements, {"transpose"}, requires={_P.CHANNELS_LAST}),
     Pass(sink_reshapes, requires={_P.CHANNELS_LAST, _P.NORMS_JOINED}),
     Pass(fold_scales, requires={_P.FOLDED, _P.CHANNELS_LAST}),
-    Pass(multiply_by_reciprocals, requires={_P.FOLDED}),
-    Pass(commute_resizes, requires={_P.CHANNELS_LAST}),
-    Pass(fuse_attention, requires={_P.CHANNELS_LAST}, ensures={_P.ATTENTION_JOINED}),
+    Pass(multiply_by_reciprocals, {"divide"}, requires={_P.FOLDED}),
+    Pass(commute_resizes, {"conv2d"}, requires={_P.CHANNELS_LAST}),
+    Pass(fuse_attention, {"matmul"}, requires={_P.CHANNELS_LAST}, ensures={_P.ATTENTION_JOINED}),
     Pass(legalize, requires={_P.NORMS_JOINED, _P.ATTENTION_JOINED}, ensures={_P.LEGAL}),
     Pass(fold_constants, requires={_P.LEGAL}, ensures={_P.FOLDED}),  # of what the others made
-    Pass(tie_weights, requires={_P.FOLDED}),
+    Pass(tie_weights, {"matmul"}, requires={_P.FOLDED}),
     Pass(narrow_products, requires={_P.FOLDED, _P.ATTENTION_JOINED, _P.LEGAL}),
     Pass(mark_bfloat16, requires={_P.FOLDED}),
 )

@@ -51,9 +51,12 @@ class Checks:
     uncomputed: Collection[str]
 
     @cached_property
+    def _points(self) -> Points:
+        return Points(tuple(self.box), tuple(each.sizes for each in self.met))
+
+    @cached_property
     def _rules(self) -> Rules:
-        points = Points(tuple(self.box), tuple(each.sizes for each in self.met))
-        return Rules(points, [each.notes for each in self.met], self.named)
+        return Rules(self._points, [each.notes for each in self.met], self.named)
 
     def ask_to_compute(self) -> None:
         """Raise ComputedError where there are numbers that no rule tells."""
@@ -71,8 +74,7 @@ class Checks:
         some = [
             (*met.notes, *(each for p in met.notes for each in p.conditions)) for met in self.met
         ]
-        points = Points(tuple(self.box), tuple(each.sizes for each in self.met))
-        rules = Rules(points, some, ())
+        rules = Rules(self._points, some, ())
         return list(rules.undecided([met.sizes for met in self.met], self.box))
 
     def for_few(self, program: Program) -> Program:

@@ -39,6 +39,7 @@ from .computed import (
 )
 from .fit import Points, UndecidedError
 from .grids import Grid, grid, with_grid
+from .keys import Keys
 from .pieces import in_pieces
 
 Array = NDArray[Any]
@@ -47,10 +48,15 @@ Followed: TypeAlias = Numbers | Runs | Bounded | Grid
 
 
 class Sample(NamedTuple):
-    """A model's program at some sizes."""
+    """A model's program at some sizes, and what tells its values."""
 
     sizes: Sizes
-    program: Program
+    keys: Keys
+
+    @property
+    def program(self) -> Program:
+        """The program."""
+        return self.keys.program
 
 
 class LiesOtherwiseError(NotAlikeError):
@@ -64,7 +70,7 @@ def generalise(samples: Sequence[Sample], symbols: Sequence[Symbol]) -> Program:
     """
     points = Points(tuple(symbols), tuple(sample.sizes for sample in samples))
     base = samples[-1].program
-    aligned = [Alignment(base, sample.program) for sample in samples]
+    aligned = [Alignment(samples[-1].keys, sample.keys) for sample in samples]
     return _Generalisation(base, points, aligned).program()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import NamedTuple, TypeAlias
 
 from luthier.schedules import UnsupportedOperator
@@ -15,6 +16,7 @@ from ..graph.arrays import Arrays
 from ..program import Program
 from .alignment import NotAlikeError
 from .checks import Met
+from .keys import Keys
 
 _MOST_IMPORTS = 96
 _MORE_IMPORTS, _MOST_RANGES = 48, 6  # for each program of a range, of so many
@@ -30,11 +32,17 @@ class Manner(NamedTuple):
     kept: Moves = frozenset()
 
 
-class Import(NamedTuple):
+@dataclass(frozen=True)
+class Import:
     """A model's program, and what was met."""
 
     program: Program
     met: Met
+
+    @cached_property
+    def keys(self) -> Keys:
+        """What tells the program's values."""
+        return Keys(self.program)
 
     @property
     def moved(self) -> Moves:
@@ -75,7 +83,7 @@ class Imported:
         """With arrays that were met before in place of equal ones."""
         arrays = known.program.constants.items()
         constants = {value: self._arrays.once(array) for value, array in arrays}
-        known = known._replace(program=replace(known.program, constants=constants))
+        known = replace(known, program=replace(known.program, constants=constants))
         self._moved[key] = known.moved
         self._known[key, kept - known.moved] = known
         return known

@@ -17,7 +17,7 @@ from luthier.schedules.ir.symbol import Symbol
 from ..control.found_sizes import as_many
 from ..program import Program, at
 from ..program.verify import verify
-from .alignment import NotAlikeError, OtherTableError, structure
+from .alignment import NotAlikeError, OtherTableError
 from .checks import Checks, Met
 from .fit import UndecidedError
 from .generalise import LiesOtherwiseError, Sample, generalise
@@ -141,15 +141,15 @@ class Variants:
         for symbol in box:
             if symbol.least == 1 < symbol.most:
                 one, two = ({**most, symbol.name: n} for n in (1, 2))
-                programs = [self._imported.alone(sizes, reason).program for sizes in (one, two)]
-                if len(set(map(structure, programs))) > 1:
+                keys = [self._imported.alone(sizes, reason).keys for sizes in (one, two)]
+                if len({each.structure for each in keys}) > 1:
                     return symbol, 2
         return None
 
     def _generalised(self, box: Box, reason: NotAlikeError | None) -> Program:
         most = _most(box)
-        last = Sample(most, self._at(most, reason))
-        samples = [Sample(sizes, self._at(sizes, reason)) for sizes in probes(box)]
+        last = self._sample(most, reason)
+        samples = [self._sample(sizes, reason) for sizes in probes(box)]
         apart = self._apart(samples, box, reason)
         samples = [sample for sample in samples if sample not in apart]
         for _ in range(_ROUNDS):
@@ -178,11 +178,11 @@ class Variants:
 
     def _deciding(self, sizes: Sizes, box: Box, reason: NotAlikeError | None) -> Sample:
         """Of sizes that decide between expressions, or of others where they are apart."""
-        sample = Sample(sizes, self._at(sizes, reason))
+        sample = self._sample(sizes, reason)
         spread = random.Random(str(sizes))
         for _ in range(_OTHERS if self._is_apart(sample, box, reason) else 0):
             some = {s.name: spread.randint(s.least, s.most) for s in box}
-            other = Sample(some, self._at(some, reason))
+            other = self._sample(some, reason)
             if not self._is_apart(other, box, reason):
                 return other
         return sample
@@ -197,8 +197,8 @@ class Variants:
             sizes = {**most, **choice}
             if sizes in known:
                 continue
-            sample = Sample(sizes, self._at(sizes, reason))
-            if structure(sample.program) == self._structure(most, reason):
+            sample = self._sample(sizes, reason)
+            if sample.keys.structure == self._structure(most, reason):
                 alike.append(sample)
             elif len(choice) == 1:
                 raise AloneError(*next(iter(choice.items())))
@@ -215,7 +215,7 @@ class Variants:
     ) -> list[Sample]:
         """The few that need not be alike."""
         whole = self._structure(_most(box), reason)
-        others = [sample for sample in samples if structure(sample.program) != whole]
+        others = [sample for sample in samples if sample.keys.structure != whole]
         apart = [s for s in others if self._is_apart(s, box, reason)] if self.found else others
         if len(apart) > len(samples) // 2:
             return []
@@ -228,7 +228,7 @@ class Variants:
         another is, there is less to do."""
         most, sizes = _most(box), sample.sizes
         whole = self._structure(most, reason)
-        if structure(sample.program) == whole:
+        if sample.keys.structure == whole:
             return False
         if self.found:
             given = {symbol.name: sizes[symbol.name] for symbol in self.symbols}
@@ -277,10 +277,10 @@ class Variants:
         return True
 
     def _structure(self, sizes: Sizes, reason: NotAlikeError | None) -> str:
-        return structure(self._at(sizes, reason))
+        return self._imported.at(sizes, reason).keys.structure
 
-    def _at(self, sizes: Sizes, reason: NotAlikeError | None) -> Program:
-        return self._imported.at(sizes, reason).program
+    def _sample(self, sizes: Sizes, reason: NotAlikeError | None) -> Sample:
+        return Sample(sizes, self._imported.at(sizes, reason).keys)
 
 
 def _check(program: Program, box: Box, others: Sequence[Sizes]) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from luthier.frontend.program import Call, Program
 from luthier.frontend.sizes.alignment import Alignment
+from luthier.frontend.sizes.keys import Keys
 from luthier.schedules import Tensor, Workload
 from luthier.schedules.ir.workload import node
 
@@ -44,7 +45,7 @@ def sums(order: tuple[str, ...], numbers: dict[str, int]) -> Program:
 def test_constants_of_few_numbers_are_told_by_what_reads_them(order: tuple[str, ...]) -> None:
     base = sums(("a", "b", "c"), {"a": 3, "b": 7, "c": 9})
     other = sums(order, {"a": 4, "b": 9, "c": 3})
-    aligned = Alignment(base, other)
+    aligned = Alignment(Keys(base), Keys(other))
     for i, call in enumerate(base.calls):
         assert aligned.call(call) is other.calls[i]
 
@@ -62,5 +63,5 @@ def rows(first: int, second: int) -> Program:
 
 def test_one_may_have_the_elements_that_another_has_for_other_sizes() -> None:
     base, other = rows(30, 8), rows(8, 2)
-    aligned = Alignment(base, other)
+    aligned = Alignment(Keys(base), Keys(other))
     assert [aligned.at[value] for value in base.constants] == list(other.constants)

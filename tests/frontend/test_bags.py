@@ -11,6 +11,8 @@ import pytest
 from onnx_models import floats
 from test_found_inside import same
 
+from luthier.frontend.control.found_sizes import FoundSizes
+
 # What torch's older exporter writes: a row of each iteration.
 ROWS = """bags (int64[n] ids, int64[bags] offsets, float[n] weights, float[9,3] table)
     => (float[k,3] y) {
@@ -121,3 +123,41 @@ def test_while_a_counter_is_below_a_number(tmp_path: Path, mode: str) -> None:
     shapes = {"n": range(2, 20), "bags": range(2, 6)}
     runs = [bag(8, 0, 3), bag(19, 0, 1, 7, 12, 18), bag(5, 0, 0, 4), bag(2, 0, 1)]
     same(tmp_path / "s", text, runs, shapes=shapes)
+
+
+def test_slices_of_lists_that_are_as_long_by_chance(tmp_path: Path) -> None:
+    """Each has a size of its own, at sizes for which both lists are as long, too."""
+    text = """lists (float[6] x, float[6] y, int64[1] first, int64[1] last)
+        => (float[k] a, float[m] b) {
+      zero = Constant <value = int64[1] {0}> ()
+      p = NonZero (x)
+      q = NonZero (y)
+      i = Squeeze (p, zero)
+      j = Squeeze (q, zero)
+      u = Gather (x, i)
+      v = Gather (y, j)
+      a = Slice (u, first, last, zero)
+      b = Slice (v, first, last, zero)
+    }"""
+
+    def lists(ours: int, theirs: int, first: int, last: int) -> dict[str, Any]:
+        x, y = (np.where(np.arange(6) < n, floats(6, seed=n + 7), 0) for n in (ours, theirs))
+        ends = {name: np.array([n]) for name, n in (("first", first), ("last", last))}
+        return {"x": x.astype(np.float32), "y": y.astype(np.float32), **ends}
+
+    runs = [lists(4, 2, 0, 3), lists(3, 3, 1, 9), lists(0, 2, 0, 2), lists(1, 1, -1, 6)]
+    sizes = same(tmp_path / "s", text, runs)
+    names = [size.split("=")[0] for size in sizes if size.startswith("found")]
+    assert sorted(names) == ["found_a", "found_b", "found_p", "found_q"]
+
+
+def test_lists_are_as_long_where_they_are_in_all_imports() -> None:
+    alike = dict[tuple[str, str], bool]()
+
+    def firsts(**lengths: int) -> list[str]:
+        met = FoundSizes(alike=alike)
+        return [met.as_long("slice from 0 to 3", name, n) for name, n in lengths.items()]
+
+    assert firsts(a=4, b=4, c=4) == ["a", "a", "a"]
+    assert firsts(a=4, b=5, c=4) == ["a", "b", "a"]
+    assert firsts(a=4, b=4, c=4) == ["a", "b", "a"]
