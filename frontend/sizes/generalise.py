@@ -40,6 +40,7 @@ from .computed import (
 from .fit import Points, UndecidedError
 from .grids import Grid, grid, with_grid
 from .pieces import in_pieces
+from .unshared import unshared
 
 Array = NDArray[Any]
 Numbers: TypeAlias = tuple[int | Size, ...]
@@ -63,9 +64,17 @@ def generalise(samples: Sequence[Sample], symbols: Sequence[Symbol]) -> Program:
     Raises NotAlikeError, and UndecidedError where another sample would decide.
     """
     points = Points(tuple(symbols), tuple(sample.sizes for sample in samples))
-    base = samples[-1].program
-    aligned = [Alignment(base, sample.program) for sample in samples]
-    return _Generalisation(base, points, aligned).program()
+    aligned = _aligned([sample.program for sample in samples])
+    return _Generalisation(aligned[-1].base, points, aligned).program()
+
+
+def _aligned(programs: Sequence[Program]) -> list[Alignment]:
+    """Each with the last one."""
+    try:
+        return [Alignment(programs[-1], program) for program in programs]
+    except NotAlikeError:
+        apart = unshared(programs)
+        return [Alignment(apart[-1], program) for program in apart]
 
 
 @dataclass(frozen=True)
