@@ -25,10 +25,9 @@ from .impossible import BRANCHES, asked, is_impossible, said
 from .parts import Held, Inline, Parts, Scope, is_outermost
 from .ranks import Ranks
 from .results import alike, like, text_of, values_of
+from .retaking import extents
 from .sequences import Sequences
 from .varying import Varying, varying_axes
-
-_APART = 3  # by how much sizes that are found in a branch become others
 
 
 class _Side(NamedTuple):
@@ -202,7 +201,7 @@ class Branches:
             varying = varying_axes(model, sized)
         held = list[Held]()
         for name, result in zip(wanted.names, results, strict=True):
-            more, listed = self._sequences.listed(result, name, wanted.label)
+            more, listed = self._sequences.listed(result, name, wanted.label, scope.new_child())
             steps += more
             held.append(listed)
         axes: list[Sequence[bool]] = [
@@ -225,34 +224,19 @@ class Branches:
         """Of what a branch in a loop gives, the dimensions that are others where it finds other
         sizes, and how large it is where these are as large as they can be; ``before`` is how many
         of these there were before it."""
-        sizes = self._sizes
-        rooms = {symbol.name: sizes.room(symbol.name) for symbol in sizes.symbols[before:]}
-        less = {name: max(room - 1 - i % _APART, 1) for i, (name, room) in enumerate(rooms.items())}
-        most = self._shapes_at(rooms, graph, scope, given, before)
-        others = self._shapes_at(less, graph, scope, given, before)
-        axes, largest = list[Sequence[bool]](), list[Sequence[int]]()
-        for each, high, low in zip(held, most, others, strict=True):
-            own = self._assembly.type(each).shape if isinstance(each, int) else ()
-            vary = [a != b for a, b in zip(high, low, strict=False)]
-            axes.append(vary)
-            largest.append([h if v else o for v, h, o in zip(vary, high, own, strict=False)])
-        return axes, largest
 
-    def _shapes_at(
-        self,
-        taken: Mapping[str, int],
-        graph: onnx.GraphProto,
-        scope: Scope,
-        given: Sequence[str],
-        before: int,
-    ) -> list[Sequence[int]]:
-        """Of what a branch gives where it finds other sizes; none where it cannot be then."""
-        try:
-            with self._sizes.retaken(before, taken):
-                _, held = self._region(graph, scope, given)
-        except ModelError:
-            return [()] * len(given)
-        return [self._assembly.type(e).shape if isinstance(e, int) else () for e in held]
+        def again() -> list[Sequence[int]]:
+            _, others = self._region(graph, scope, given)
+            return [self._assembly.type(e).shape if isinstance(e, int) else () for e in others]
+
+        axes, largest = list[Sequence[bool]](), list[Sequence[int]]()
+        for each, (vary, most) in zip(
+            held, extents(self._sizes, before, len(given), again), strict=True
+        ):
+            own = self._assembly.type(each).shape if isinstance(each, int) else ()
+            axes.append(vary)
+            largest.append([h if v else o for v, h, o in zip(vary, most, own, strict=False)])
+        return axes, largest
 
     def _joined(
         self,

@@ -244,6 +244,7 @@ class Finding:
         tensor, known = self._assembly.type(x), self._assembly.known(x)
         if not tensor.size:
             known = np.zeros(tensor.shape, bool)
+            self._sizes.none(output, label)
         if known is not None:
             found = np.array(np.nonzero(np.atleast_1d(known)), np.int64)
             return (), self._assembly.constant(found)

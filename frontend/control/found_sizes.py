@@ -169,6 +169,12 @@ class FoundSizes:
             self.taken[name] = max(least, min(number, most))
         return name, self.taken.get(name, most)
 
+    def none(self, output: str, label: str) -> None:
+        """Meet one where there is nothing to find anything in: it is 0 where that is ``possible``,
+        and what is found after it has the name that it has at other sizes."""
+        if self.possible:
+            self.add(output, 0, label)
+
     @contextmanager
     def asking_bounds(self) -> Iterator[None]:
         """Raise UnsupportedOperator after an import, or in place of an error that may be of what is

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -23,6 +23,8 @@ from .filling import without_sequences
 from .found_sizes import FoundInsideError
 from .growing import Growing, Growth
 from .impossible import is_impossible
+from .iteration import Iteration
+from .kept_pieces import Kept, KeptPieces
 from .loop_node import LoopNode
 from .loop_plan import LoopPlan
 from .never import Never
@@ -33,33 +35,13 @@ from .ways import Remembered, first_of
 
 
 @dataclass(frozen=True)
-class _Iteration:
-    """Its number, the carried values that it gets, of ``types``, and what it ``held`` at its end;
-    how those of some places grow, and the sizes of what these are after as many iterations as a run
-    decides."""
-
-    number: int
-    types: Sequence[Tensor]
-    carried: Sequence[int]
-    steps: Sequence[Step]
-    held: Sequence[Held]
-    growths: Mapping[int, Growth]
-    lengths: Mapping[int, tuple[str, int]] = field(default_factory=dict)
-
-    @property
-    def grows(self) -> tuple[int | None, ...]:
-        """As a ``Loop`` says it."""
-        axes = (self.growths[k].axis if k in self.growths else None for k in range(len(self.types)))
-        return tuple(axes) if self.growths else ()
-
-
-@dataclass(frozen=True)
 class Loops:
     """Each function gives steps; results go into the scope. ``region`` makes those of a graph."""
 
     parts: Parts
     assembly: Assembly
     rows: Rows
+    pieces: KeptPieces
     unrolling: Unrolling
     region: Region
 
@@ -92,10 +74,7 @@ class Loops:
 
         def looped(single: bool, inside: bool) -> Sequence[Step]:
             with sizes.within(single=single, inside=inside):
-                steps, vary = self._loop(loop, scope, used, declared)
-            values = {n: self.parts.value(n, scope, loop.label) for n in used.intersection(stacks)}
-            scope.update({name: Stacked(value, vary) for name, value in values.items()})
-            return steps
+                return self._loop(loop, scope, used, declared, stacks)
 
         def unrolled() -> Sequence[Step]:
             return self.unrolling.steps(LoopNode.of(node), scope, used)
@@ -125,19 +104,26 @@ class Loops:
         return is_written or not (self.rows.sizes.given or known)
 
     def _loop(
-        self, loop: LoopNode, scope: Scope, used: frozenset[str], declared: Mapping[str, Dims]
-    ) -> tuple[Sequence[Step], bool]:
-        """The steps, and whether a run finds how much is kept."""
+        self,
+        loop: LoopNode,
+        scope: Scope,
+        used: frozenset[str],
+        declared: Mapping[str, Dims],
+        lists: Collection[str],
+    ) -> Sequence[Step]:
+        """The steps; what it keeps as ``lists`` are sequences."""
         begin = Beginning.of(loop, self.parts, scope)
         plan = LoopPlan.of(loop, self.parts, scope, used)
         unread = {plan.changing.index(i) for i in loop.unread() if i in plan.changing}
         values = Carried(self.assembly, plan.lasting, unread, begin.runs)
         once = partial(self._iteration, plan, begin, scope, values)
         met = len(self.rows.sizes.symbols)
+        listed = [name for name in lists if name in used]
         if begin.never:
             self._never(plan, scope, once)
+            self._list(listed, scope, loop)
             self.rows.sizes.skipped |= results_in(loop.body.node)
-            return [], False
+            return []
         try:
             taken = once()
         except ModelError as error:
@@ -146,10 +132,12 @@ class Loops:
                 raise
             self.rows.sizes.forget(met)
             self._never(plan, scope, once)
-            return self.never.asked(loop, begin, error), False
-        return self._looped(plan, begin, scope, declared, values, taken)
+            self._list(listed, scope, loop)
+            return self.never.asked(loop, begin, error)
+        kept = self.pieces.of(plan, once, taken, met, lists)
+        return self._looped(plan, begin, scope, declared, values, taken, kept)
 
-    def _never(self, plan: LoopPlan, scope: Scope, once: Callable[[], _Iteration]) -> None:
+    def _never(self, plan: LoopPlan, scope: Scope, once: Callable[[], Iteration]) -> None:
         """Give what a loop gives that does not run."""
         loop, count = plan.loop, 1 + len(plan.changing)
 
@@ -160,6 +148,10 @@ class Loops:
 
         self.never.give(loop, plan.first, plan.kept, scope, pieces)
 
+    def _list(self, names: Iterable[str], scope: Scope, loop: LoopNode) -> None:
+        """Let results be sequences."""
+        scope.update({name: Stacked(self.parts.value(name, scope, loop.label)) for name in names})
+
     def _looped(
         self,
         plan: LoopPlan,
@@ -167,12 +159,13 @@ class Loops:
         scope: Scope,
         declared: Mapping[str, Dims],
         values: Carried,
-        once: _Iteration,
-    ) -> tuple[Sequence[Step], bool]:
-        """The steps of a loop that runs, and whether a run finds how much is kept."""
+        once: Iteration,
+        kept: Sequence[Kept],
+    ) -> Sequence[Step]:
+        """The steps of a loop that runs."""
         loop, label, changing = plan.loop, plan.loop.label, plan.changing
         true = self.assembly.constant(np.array(True))
-        pairs = zip(plan.wanted, once.held, strict=True)
+        pairs = zip(plan.wanted, once.held[: 1 + len(changing)], strict=False)
         goes_on, *left = (self.parts.tensor(each, name, label) for name, each in pairs)
         ends = begin.condition if begin.holds is None else None
         again = self.parts.known(goes_on, "bool", label)
@@ -184,29 +177,28 @@ class Loops:
         ending = self._endings(loop, once, changing, left, None if ends is not None else times)
         firsts = zip(changing, once.types, strict=True)
         begun = tuple(values.begun(k, t, plan.first[i]) for k, (i, t) in enumerate(firsts))
-        pieces = left[len(changing) :]
+        inside, pieces = self.pieces.within(kept)
         ended = [self.assembly.value(tensor, f"{label}: its result") for tensor in ending]
-        region = Steps((once.number, *once.carried), tuple(once.steps), (goes_on, *left))
+        steps, gives = (*once.steps, *inside), (goes_on, *left, *pieces.values())
+        region = Steps((once.number, *once.carried), steps, gives)
         bare = Loop(region, begun, tuple(ended), begin.trips, ends, label, once.grows)
         found, bare, after = self._lengths(bare, once)
-        if not (bare.results or pieces):
-            made, given, vary = list[Step](), ended, False
-        elif not pieces or (bare.condition is None and times is not None):
-            stacks = [self.rows.of(value, times or 0, label) for value in pieces]
-            made, given, vary = [_with_stacks(bare, stacks)], [*ended, *stacks], False
-        else:
-            goes = again is not None and bool(again) and not after
-            names = [loop.outputs[i] for i in plan.kept]
+        made, stacks, vary = list[Step](), list[int](), False
+        if pieces and (bare.condition is not None or times is None):
+            goes, names = again is not None and bool(again) and not after, list(pieces)
             made, stacks, vary = self.rows.counted(
-                bare, names, pieces, scope, declared, most=times, goes=goes
+                bare, names, list(pieces.values()), scope, declared, most=times, goes=goes
             )
-            given = [*ended, *stacks]
-        results = dict(zip((*changing, *plan.kept), given, strict=True))
-        results |= {i: value for i, value in enumerate(plan.first) if i not in changing}
+        elif bare.results or pieces:
+            stacks = [self.rows.of(value, times or 0, label) for value in pieces.values()]
+            made = [_with_stacks(bare, stacks)]
+        results = dict(enumerate(plan.first)) | dict(zip(changing, ended, strict=True))
         scope.update({o: results[i] for i, o in enumerate(loop.outputs) if o and i in results})
-        return [*found, *made, *after], vary
+        rows = dict(zip(pieces, stacks, strict=True))
+        left_steps = self.pieces.after(kept, rows, scope, declared, varies=vary)
+        return [*found, *made, *after, *left_steps]
 
-    def _lengths(self, bare: Loop, once: _Iteration) -> tuple[Sequence[Step], Loop, Sequence[Step]]:
+    def _lengths(self, bare: Loop, once: Iteration) -> tuple[Sequence[Step], Loop, Sequence[Step]]:
         """What finds how long results are that grow, before a loop or after it; the loop counts its
         iterations where only that tells it."""
         sizes = {size: once.growths[k] for k, (size, _) in once.lengths.items()}
@@ -225,7 +217,7 @@ class Loops:
 
     def _iteration(
         self, plan: LoopPlan, begin: Beginning, scope: Scope, values: Carried
-    ) -> _Iteration:
+    ) -> Iteration:
         """One of a loop: those values that are changing get others; those that grow have a size
         that is found."""
         loop, first, changing, lasting = plan.loop, plan.first, plan.changing, plan.lasting
@@ -235,7 +227,7 @@ class Loops:
         number = self.assembly.value(Tensor((), "int64"), label)
         true = self.assembly.constant(np.array(True))
 
-        def iterated(types: Sequence[Tensor], growths: dict[int, Growth]) -> _Iteration:
+        def iterated(types: Sequence[Tensor], growths: dict[int, Growth]) -> Iteration:
             carried = [self.assembly.value(tensor, label) for tensor in types]
             own = dict(enumerate(first)) | dict(zip(changing, carried, strict=True))
             inner: dict[str, Held] = {body.input[2 + i].name: own[i] for i in own}
@@ -243,7 +235,7 @@ class Loops:
             inner[body.input[0].name] = shaped(number, body.input[0])
             inner[body.input[1].name] = shaped(true, body.input[1])  # or it would not run
             steps, held = self.region(body, scope, wanted, inner)
-            return _Iteration(number, types, carried, steps, held, growths)
+            return Iteration(number, types, carried, steps, held, growths)
 
         types = [self.assembly.type(first[i]) for i in changing]
         once = iterated(types, {})
@@ -281,7 +273,7 @@ class Loops:
     def _endings(
         self,
         loop: LoopNode,
-        once: _Iteration,
+        once: Iteration,
         changing: Sequence[int],
         left: Sequence[int],
         times: int | None,

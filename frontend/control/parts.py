@@ -49,6 +49,20 @@ class Stacked:
 
 
 @dataclass(frozen=True)
+class Ragged:
+    """A sequence of pieces of the value ``whole`` along an axis, one after the other: a run
+    computes where they begin and how long they are, up to ``most`` each, and may find how many
+    there are."""
+
+    whole: int
+    axis: int
+    starts: int
+    lengths: int
+    most: int
+    count_varies: bool = False
+
+
+@dataclass(frozen=True)
 class Absent:
     """An optional value that is not there."""
 
@@ -62,7 +76,7 @@ class Maybe:
     there: int
 
 
-Held: TypeAlias = int | Listed | Stacked | Absent | Maybe
+Held: TypeAlias = int | Listed | Stacked | Ragged | Absent | Maybe
 # By name: values, weights that nobody has read so far, sequences, optional values that may not be
 # there. Graphs see what is around them.
 Scope: TypeAlias = ChainMap[str, TensorProto | Held]

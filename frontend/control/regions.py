@@ -31,9 +31,11 @@ from .deciding import Deciding, decided
 from .declared import Dims, declared_shapes, with_joined
 from .finding import Finding
 from .found_sizes import FoundSizes
+from .kept_pieces import KeptPieces
 from .loops import Loops
 from .origins import Origins, known_list
 from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
+from .ragged import RaggedPieces
 from .ranks import Ranks
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -57,11 +59,12 @@ class Regions:
         self._finding = Finding(parts, assembly, sizes)
         self._deciding = Deciding(parts, assembly, sizes)
         places = RunTimePlaces(parts, assembly, sizes, self._deciding)
-        self.sequences = Sequences(parts, assembly, places)
+        self.sequences = Sequences(parts, assembly, places, RaggedPieces(parts, assembly, sizes))
         unrolling = Unrolling(parts, assembly, sizes, self.region)
         rows = Rows(parts, assembly, sizes)
         self._branches = Branches(parts, assembly, sizes, self.sequences, self.region)
-        self._loops = Loops(parts, assembly, rows, unrolling, self.region)
+        pieces = KeptPieces(parts, assembly, sizes, self._finding)
+        self._loops = Loops(parts, assembly, rows, pieces, unrolling, self.region)
 
     def region(
         self,

@@ -23,7 +23,8 @@ from ..onnx.optionals import OPTIONALS
 from ..onnx.scopes import inner_graphs
 from ..program import Step
 from .assembly import Assembly
-from .parts import Absent, Held, Listed, Maybe, Parts, Scope, Stacked
+from .parts import Absent, Held, Listed, Maybe, Parts, Ragged, Scope, Stacked
+from .ragged import RaggedPieces, count_of
 from .run_time_places import RunTimePlaces
 from .stages import SEQUENCES
 
@@ -40,24 +41,33 @@ class Sequences:
     parts: Parts
     assembly: Assembly
     places: RunTimePlaces
+    ragged: RaggedPieces
 
-    def listed(self, held: Held, name: str, label: str) -> tuple[Sequence[Step], Held]:
-        """What is held under a name; of what a loop stacked the tensors one by one."""
-        if not isinstance(held, Stacked):
+    def listed(
+        self, held: Held, name: str, label: str, scope: Scope
+    ) -> tuple[Sequence[Step], Held]:
+        """What is held under a name; of what lies in one value the tensors one by one."""
+        if not isinstance(held, Stacked | Ragged):
             return (), held
         length = self._length(held, name, label)
         if length > _MOST:
             raise UnsupportedOperator(
                 f"{label}: the sequence '{name}' has {length} tensors, and {_MOST} are supported"
             )
+        if isinstance(held, Ragged):
+            return self.ragged.listed(held, name, scope, label)
         steps, values = self._rows(held, range(length), name)
         return steps, Listed(values)
 
-    def _length(self, held: Stacked, name: str, label: str) -> int:
-        """How many tensors a loop stacked, which a run may decide."""
-        if held.rows_vary:
+    def _length(self, held: Stacked | Ragged, name: str, label: str) -> int:
+        """How many tensors lie in one value, which a run may decide."""
+        if isinstance(held, Ragged):
+            varies, length = held.count_varies, count_of(held, self.assembly)
+        else:
+            varies, length = held.rows_vary, self.assembly.type(held.value).shape[0]
+        if varies:
             self.places.sizes.count(name, label)  # which asks for it
-        return self.assembly.type(held.value).shape[0]
+        return length
 
     def _rows(
         self, held: Stacked, places: Sequence[int], name: str
@@ -116,9 +126,13 @@ class Sequences:
         """Of a node whose first input is a sequence."""
         label, output = node_label(node), node.output[0]
         found = scope.get(node.input[0]) if node.input else None
+        if isinstance(found, Ragged):
+            steps = self._of_ragged(node, scope, found, attrs)
+            if steps is not None:
+                return steps
         if isinstance(found, Stacked) and node.op_type == "ConcatFromSequence":
             return self._unstacked(node, scope, found, attrs)
-        if not isinstance(found, Listed | Stacked):
+        if not isinstance(found, Listed | Stacked | Ragged):
             raise UnsupportedOperator(f"{label}: a sequence that is not known is not supported")
         name, is_at = node.input[0], node.op_type == "SequenceAt" and len(node.input) == 2
         if isinstance(found, Stacked):
@@ -130,12 +144,32 @@ class Sequences:
                 place = self._place(node, scope, 1, length, length)
                 steps, (scope[output],) = self._rows(found, [place], name)
                 return steps
-        if is_at and not self._is_known(node, scope, 1):
+        if is_at and not isinstance(found, Ragged) and not self._is_known(node, scope, 1):
             steps, scope[output] = self.places.at(node, scope, found)
             return steps
-        steps, listed = self.listed(found, name, label)
+        steps, listed = self.listed(found, name, label, scope)
         assert isinstance(listed, Listed)
         return (*steps, *self._of_list(node, scope, listed, attrs))
+
+    def _of_ragged(
+        self, node: onnx.NodeProto, scope: Scope, found: Ragged, attrs: dict[str, int]
+    ) -> Sequence[Step] | None:
+        """Of a node whose first input are such pieces; None where they are taken one by one."""
+        label, output = node_label(node), node.output[0]
+        if node.op_type == "SequenceLength":
+            scope[output] = self.assembly.constant(np.array(count_of(found, self.assembly)))
+            return ()
+        if node.op_type == "SequenceAt" and len(node.input) == 2:
+            steps, scope[output] = self.places.piece(node, scope, found, self.ragged)
+            return steps
+        if node.op_type != "ConcatFromSequence":
+            return None
+        rank, axis = len(self.assembly.type(found.whole).shape), attrs.get("axis", 0)
+        if not attrs.get("new_axis", 0) and axis in (found.axis, found.axis - rank):
+            scope[output] = found.whole
+            return ()
+        steps, stack = self.ragged.stacked(found, output, scope, label)
+        return [*steps, *self._unstacked(node, scope, Stacked(stack), attrs)]
 
     def _of_list(
         self, node: onnx.NodeProto, scope: Scope, found: Listed, attrs: dict[str, int]

@@ -95,7 +95,8 @@ def _program(
             if output.name not in parts.compared and not sizes.symbols:
                 warn_declared(output, assembly.type(held))
             continue
-        more, listed = regions.sequences.listed(held, output.name, f"output '{output.name}'")
+        where = f"output '{output.name}'"
+        more, listed = regions.sequences.listed(held, output.name, where, ChainMap())
         steps += more
         gives.append(_argument(output.name, listed))
         named += zip(gives[-1].tensors, values_of(listed), strict=True)

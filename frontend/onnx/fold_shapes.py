@@ -19,6 +19,7 @@ from luthier.schedules import ModelError
 
 from ..graph import Array
 from ..messages import one_line
+from .fills import fill_of, padded
 from .ml.shapes import result_shapes
 from .notes import PartNotes
 from .nothing import known_inputs, known_results, without_empty_parts
@@ -62,6 +63,7 @@ def fold_shapes(model: onnx.ModelProto, notes: PartNotes | None = None) -> onnx.
     notes = PartNotes() if notes is None else notes
     notes.begin(model.graph.node)
     corrections = len(model.graph.node)  # each may show that the next is needed
+    fills: dict[str, Array] = {}
     while True:
         found = _inferred(model)
         types = _static_types(found)
@@ -69,7 +71,7 @@ def fold_shapes(model: onnx.ModelProto, notes: PartNotes | None = None) -> onnx.
             corrections -= 1
             continue
         before = len(model.graph.node)
-        notes.meet(types, _fold_once(model, types))
+        notes.meet(types, _fold_once(model, types, fills))
         if len(model.graph.node) == before:
             del model.graph.value_info[:]
             model.graph.value_info.extend(found.graph.value_info)
@@ -136,18 +138,24 @@ def _corrected(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> bool:
     return changed
 
 
-def _fold_once(model: onnx.ModelProto, types: Mapping[str, StaticType]) -> dict[str, Array]:
-    """The arrays that are known afterwards, by name."""
+def _fold_once(
+    model: onnx.ModelProto, types: Mapping[str, StaticType], fills: dict[str, Array]
+) -> dict[str, Array]:
+    """The arrays that are known afterwards, by name; ``fills`` get the numbers that values are all
+    over."""
     known = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
     known |= known_inputs(model, types)
     kept: list[onnx.NodeProto] = []
     wanted = _needed_before(model)
     room = _TOGETHER
     for node in model.graph.node:
+        if (number := fill_of(node, known)) is not None:
+            fills[node.output[0]] = number
         left = not wanted.intersection(node.output) and _is_for_kernels(node, known, types)
         results = None if left else _fold_node(model, node, known, types, min(room, _FOLDED))
         if results is None:
             kept.append(node)
+            known |= padded(model, node, fills, types)
             made = without_empty_parts(model, node, known, types, room)
             known |= made
             spread = types.get(node.output[0]) if made and node.op_type == "Expand" else None

@@ -41,6 +41,7 @@ from .fit import Points, UndecidedError
 from .grids import Grid, grid, with_grid
 from .keys import Keys
 from .pieces import in_pieces
+from .unshared import unshared
 
 Array = NDArray[Any]
 Numbers: TypeAlias = tuple[int | Size, ...]
@@ -69,9 +70,17 @@ def generalise(samples: Sequence[Sample], symbols: Sequence[Symbol]) -> Program:
     Raises NotAlikeError, and UndecidedError where another sample would decide.
     """
     points = Points(tuple(symbols), tuple(sample.sizes for sample in samples))
-    base = samples[-1].program
-    aligned = [Alignment(samples[-1].keys, sample.keys) for sample in samples]
-    return _Generalisation(base, points, aligned).program()
+    aligned = _aligned([sample.keys for sample in samples])
+    return _Generalisation(aligned[-1].base, points, aligned).program()
+
+
+def _aligned(programs: Sequence[Keys]) -> list[Alignment]:
+    """Each with the last one."""
+    try:
+        return [Alignment(programs[-1], program) for program in programs]
+    except NotAlikeError:
+        apart = [Keys(program) for program in unshared([each.program for each in programs])]
+        return [Alignment(apart[-1], program) for program in apart]
 
 
 @dataclass(frozen=True)

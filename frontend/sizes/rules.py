@@ -16,6 +16,7 @@ from luthier.schedules.ir.size import value as value_of
 from luthier.schedules.ir.symbol import Symbol
 
 from ..onnx.notes import FEW, NodeNote, PartNotes
+from .bits import begins, is_one_number, same
 from .comparisons import COMPARISONS, otherwise, undecided
 from .computed import may_be_computed, runs
 from .fit import Points, UndecidedError
@@ -267,8 +268,8 @@ class Rules:
         if other is None or len(known) < len(arrays):
             return False
         last = known[-1]
-        if all(_same(array, last) for array in known):
-            return _same(other, last)
+        if all(same(array, last) for array in known):
+            return same(other, last)
         dims = self._dims([array.shape for array in known])
         if None in dims or [value_of(n, sizes) for n in dims if n is not None] != [*other.shape]:
             return False
@@ -281,8 +282,10 @@ class Rules:
             rules = [self._fit(each) for each in zip(*(a.flat for a in known), strict=True)]
             numbers = [None if rule is None else value_of(rule, sizes) for rule in rules]
             return numbers == other.reshape(-1).tolist()
-        if all(_begins(last, array) for array in known):
-            return _begins(last, other)
+        if all(begins(last, array) for array in known):
+            return begins(last, other)
+        if is_one_number([*known, other]):
+            return True
         found = runs(known, self._fit)
         if found is None:
             return self._is_grid(known, other, sizes)
@@ -296,13 +299,13 @@ class Rules:
             found = grid(known, self._points)
         except UndecidedError:
             return False
-        return found is not None and _same(found.at(sizes, other), other)
+        return found is not None and same(found.at(sizes, other), other)
 
 
 def _is_alike(rule: _Rule) -> bool:
     """Whether a result is known and the same in all imports."""
     last = rule.results(0)[-1]
-    return last is not None and all(r is not None and _same(r, last) for r in rule.results(0))
+    return last is not None and all(r is not None and same(r, last) for r in rule.results(0))
 
 
 def differing_truths(ours: Notes, others: Notes, named: Collection[str]) -> set[str]:
@@ -332,16 +335,3 @@ def _keyed(notes: Notes) -> Iterator[tuple[_Key, _Place]]:
             name = next((output for output in node.outputs if output), "")
             yield (name, node.op, met[name, node.op]), _Place(part, node)
             met[name, node.op] += 1
-
-
-def _same(one: Array, other: Array) -> bool:
-    return one is other or (
-        one.dtype == other.dtype and one.shape == other.shape and one.tobytes() == other.tobytes()
-    )
-
-
-def _begins(whole: Array, part: Array) -> bool:
-    """Whether a part is the beginning of a whole along all dimensions."""
-    if part.ndim != whole.ndim or any(n > m for n, m in zip(part.shape, whole.shape, strict=True)):
-        return False
-    return _same(np.ascontiguousarray(whole[tuple(map(slice, part.shape))]), part)
