@@ -62,9 +62,12 @@ class Row:
         return statistics.median(self.turns[label]) * 1e3
 
     def ratios(self, of: str, to: str) -> tuple[float, float, float]:
-        """First quartile, median and third quartile of ``of``'s time over ``to``'s in a turn."""
-        pairs = zip(self.turns[of], self.turns[to], strict=True)
-        low, middle, high = statistics.quantiles([a / b for a, b in pairs], method="inclusive")
+        """First quartile, median and third quartile of ``of``'s time over ``to``'s in a turn; of
+        one turn, its ratio."""
+        ratios = [a / b for a, b in zip(self.turns[of], self.turns[to], strict=True)]
+        if len(ratios) == 1:
+            return ratios[0], ratios[0], ratios[0]
+        low, middle, high = statistics.quantiles(ratios, method="inclusive")
         return low, middle, high
 
 

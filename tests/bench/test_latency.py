@@ -92,6 +92,11 @@ def test_a_ratio_is_taken_turn_by_turn():
     assert ROW.milliseconds("luthier") == 1.0
 
 
+def test_one_turn_is_its_own_spread():
+    once = Row("m", 2, {"luthier": [1e-3], "peer": [2e-3]}, {})
+    assert once.ratios("peer", "luthier") == (2.0, 2.0, 2.0)
+
+
 def test_a_table_replaces_the_one_before_it(tmp_path):
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- t -->\nold\n<!-- /t -->\nafter\n")

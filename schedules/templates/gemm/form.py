@@ -184,14 +184,15 @@ class Gemm(Form[Knobs]):
         return few or 2 * p.k * knobs.vectors * self.target.vector_bytes > l1
 
     def shares(self, knobs: Knobs) -> bool:
-        """Whether tiles of a chunk are enough that one line, asked for in each pass of their
+        """Whether tiles of a chunk are so many that one line, asked for in each pass of their
         reductions, brings the next panel, and L2 holds that beside all else."""
         p = self.product
         if knobs.order != "panels" or isinstance(p.m, Size) or isinstance(p.k, Size):
             return False
         high, wide = min(knobs.m_block, ceildiv(p.m, knobs.rows)), knobs.vectors * self.lanes
         each, panel = p.micro.b.nbytes(wide * knobs.unroll), p.micro.b.nbytes(wide * p.k)
-        return each <= high * _LINE and 4 * panel <= self.target.l2
+        few = high < _FEW_TILES or each > high * _LINE
+        return not few and 4 * panel <= self.target.l2
 
     def _reaches(self, rows: int) -> bool:
         """Whether the processor begins loads of weights as far ahead as they would be asked for:

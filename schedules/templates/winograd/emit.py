@@ -163,11 +163,11 @@ class _Winograd:
 
         times = written_out(count * len(register.parts), depth, self.g.form.target)
         for k0, written in each_step(builder, depth, times):
-            if not self.g.knobs.ahead:
+            if self.g.knobs.ahead:
+                self._fetch(b0 + depth * panel, number * depth + k0, times, passes)
+            else:
                 ask_for(builder, weights, b0 + k0 * panel, panel * times)
             for k in written:
-                if self.g.knobs.ahead:
-                    self._fetch(b0 + depth * panel, number * depth + k, passes)
                 register.step(partial(tile_value, k), partial(weight_vector, k))
 
         def store(row: int, column: Index, value: Expr) -> None:
@@ -175,13 +175,13 @@ class _Winograd:
 
         register.finish(panel, store)
 
-    def _fetch(self, begin: Index, step: Index, passes: int) -> None:
-        """Ask for the part of the next position's weights, from ``begin`` on, that falls to this
-        ``step`` of the reduction: so that they come from memory while ``passes`` compute.
+    def _fetch(self, begin: Index, step: Index, steps: int, passes: int) -> None:
+        """Ask for the part of the next position's weights, from ``begin`` on, that falls to so many
+        steps of the reduction from ``step`` on: they come from memory while ``passes`` compute.
         """
         share = ceildiv(self.g.panel, passes)
         weights = self.builder[f"in{self.g.weight}"]
-        for line in range(0, share, LINE):
+        for line in range(0, share * steps, LINE):
             self.builder.prefetch(weights, begin + step * share + line, level=2)
 
     def _outputs(self, at: tuple[Index, Index, Index, Index], panel: Index, place: Index) -> None:
