@@ -55,10 +55,12 @@ def padded(
     rank = len(shapes[place])
     if not -rank <= axis < rank or any(len(shape) != rank for shape in shapes):
         return {}
+    number = next(fills[name] for name in node.input if name in fills)
+    if rank == 1 and number.dtype == np.int64:  # may be sizes, which are to be known
+        return {}
     widths = np.zeros((2, rank), np.int64)
     lengths = [shape[axis] for shape in shapes]
     widths[:, axis] = sum(lengths[:place]), sum(lengths[place + 1 :])
-    number = next(fills[name] for name in node.input if name in fills)
     told = {f"{node.output[0]}/pads": widths.reshape(-1), f"{node.output[0]}/fill": number}
     node.CopyFrom(helper.make_node("Pad", [others[0], *told], node.output, node.name))
     return told
