@@ -201,7 +201,7 @@ class Branches:
             varying = varying_axes(model, sized)
         held = list[Held]()
         for name, result in zip(wanted.names, results, strict=True):
-            more, listed = self._sequences.listed(result, name, wanted.label, scope.new_child())
+            more, listed = self._sequences.listed(result, name, wanted.label)
             steps += more
             held.append(listed)
         axes: list[Sequence[bool]] = [

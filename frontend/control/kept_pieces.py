@@ -111,7 +111,7 @@ class KeptPieces:
         steps = list[Step]()
         for each in kept:
             if len(each.axes) == 1 and each.is_list:
-                more, scope[each.name] = self._joined(each, stacks, scope, varies=varies)
+                more, scope[each.name] = self._joined(each, stacks, scope)
                 steps += more
                 continue
             value = stacks[each.name]
@@ -122,7 +122,7 @@ class KeptPieces:
         return steps
 
     def _joined(
-        self, kept: Kept, stacks: Mapping[str, int], scope: Scope, *, varies: bool
+        self, kept: Kept, stacks: Mapping[str, int], scope: Scope
     ) -> tuple[Sequence[Step], Ragged]:
         """Pieces that vary along one axis, one after the other."""
         d, (axis,) = self._decision(kept, stacks, scope, {}), kept.axes
@@ -134,15 +134,12 @@ class KeptPieces:
         rows = e("Reshape", x, [count * room, *(shape[i] for i in others)])
         there = e("Less", d.sizes(range(room), "places"), "input 1")
         mask = e("Reshape", there, [count * room])
-        lengths = e("Reshape", "input 1", [count])
-        starts = e("CumSum", lengths, np.array(0), exclusive=1)
-        held, flags, begins, each = d.compute(rows, mask, starts, lengths)
+        held, flags = d.compute(rows, mask)
         own = scope_of({"rows": held, "mask": flags}, scope)
         search = helper.make_node("Compress", ["rows", "mask"], [kept.name], kept.name, axis=0)
         found = self.finding.steps(search, own, {})
         more, whole = self.parts.moved(self.parts.value(kept.name, own, kept.name), axis, own)
-        ragged = Ragged(whole, axis, begins, each, kept.extent.most[axis], varies)
-        return [*d.steps, *found, *more], ragged
+        return [*d.steps, *found, *more], Ragged(whole, axis, count)
 
     def _alike(
         self, kept: Kept, stacks: Mapping[str, int], scope: Scope, declared: Mapping[str, Dims]

@@ -50,16 +50,12 @@ class Stacked:
 
 @dataclass(frozen=True)
 class Ragged:
-    """A sequence of pieces of the value ``whole`` along an axis, one after the other: a run
-    computes where they begin and how long they are, up to ``most`` each, and may find how many
-    there are."""
+    """A sequence of ``count`` pieces of the value ``whole`` along an axis, one after the other,
+    each as long as a run finds."""
 
     whole: int
     axis: int
-    starts: int
-    lengths: int
-    most: int
-    count_varies: bool = False
+    count: int
 
 
 @dataclass(frozen=True)

@@ -35,7 +35,6 @@ from .kept_pieces import KeptPieces
 from .loops import Loops
 from .origins import Origins, known_list
 from .parts import Held, Inline, Parts, Scope, check_order, is_outermost
-from .ragged import RaggedPieces
 from .ranks import Ranks
 from .rows import Rows
 from .run_time_places import RunTimePlaces
@@ -59,7 +58,7 @@ class Regions:
         self._finding = Finding(parts, assembly, sizes)
         self._deciding = Deciding(parts, assembly, sizes)
         places = RunTimePlaces(parts, assembly, sizes, self._deciding)
-        self.sequences = Sequences(parts, assembly, places, RaggedPieces(parts, assembly, sizes))
+        self.sequences = Sequences(parts, assembly, places)
         unrolling = Unrolling(parts, assembly, sizes, self.region)
         rows = Rows(parts, assembly, sizes)
         self._branches = Branches(parts, assembly, sizes, self.sequences, self.region)

@@ -18,8 +18,7 @@ from ..program import Expect, Step
 from .assembly import Assembly
 from .deciding import Deciding
 from .found_sizes import FoundSizes
-from .parts import Listed, Parts, Ragged, Scope, Stacked, is_outermost
-from .ragged import RaggedPieces, count_of
+from .parts import Listed, Parts, Scope, Stacked, is_outermost
 from .spelled import OPSET, Spelled
 
 
@@ -43,16 +42,6 @@ class RunTimePlaces:
         place = _Place(self, node, node.input[1], scope, len(held.values), len(held.values))
         choice = _Choice(place, held.values)
         return place.steps, choice.tensor(place.number, range(len(held.values)), node.output[0])
-
-    def piece(
-        self, node: onnx.NodeProto, scope: Scope, held: Ragged, pieces: RaggedPieces
-    ) -> tuple[Sequence[Step], int]:
-        """The same of pieces that lie in one value."""
-        count = count_of(held, self.assembly)
-        place = _Place(self, node, node.input[1], scope, count, count)
-        output = node.output[0]
-        steps, value = pieces.at(held, place.value(place.number), output, scope, place.label)
-        return [*place.steps, *steps], value
 
     def inserted(
         self, node: onnx.NodeProto, scope: Scope, held: Listed, value: int

@@ -8,7 +8,7 @@ known, or decided by a branch.
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +24,6 @@ from ..onnx.scopes import inner_graphs
 from ..program import Step
 from .assembly import Assembly
 from .parts import Absent, Held, Listed, Maybe, Parts, Ragged, Scope, Stacked
-from .ragged import RaggedPieces, count_of
 from .run_time_places import RunTimePlaces
 from .stages import SEQUENCES
 
@@ -41,33 +40,26 @@ class Sequences:
     parts: Parts
     assembly: Assembly
     places: RunTimePlaces
-    ragged: RaggedPieces
 
-    def listed(
-        self, held: Held, name: str, label: str, scope: Scope
-    ) -> tuple[Sequence[Step], Held]:
-        """What is held under a name; of what lies in one value the tensors one by one."""
-        if not isinstance(held, Stacked | Ragged):
+    def listed(self, held: Held, name: str, label: str) -> tuple[Sequence[Step], Held]:
+        """What is held under a name; of what a loop stacked the tensors one by one."""
+        if isinstance(held, Ragged):
+            raise _apart(name, label)
+        if not isinstance(held, Stacked):
             return (), held
         length = self._length(held, name, label)
         if length > _MOST:
             raise UnsupportedOperator(
                 f"{label}: the sequence '{name}' has {length} tensors, and {_MOST} are supported"
             )
-        if isinstance(held, Ragged):
-            return self.ragged.listed(held, name, scope, label)
         steps, values = self._rows(held, range(length), name)
         return steps, Listed(values)
 
-    def _length(self, held: Stacked | Ragged, name: str, label: str) -> int:
-        """How many tensors lie in one value, which a run may decide."""
-        if isinstance(held, Ragged):
-            varies, length = held.count_varies, count_of(held, self.assembly)
-        else:
-            varies, length = held.rows_vary, self.assembly.type(held.value).shape[0]
-        if varies:
+    def _length(self, held: Stacked, name: str, label: str) -> int:
+        """How many tensors a loop stacked, which a run may decide."""
+        if held.rows_vary:
             self.places.sizes.count(name, label)  # which asks for it
-        return length
+        return self.assembly.type(held.value).shape[0]
 
     def _rows(
         self, held: Stacked, places: Sequence[int], name: str
@@ -127,12 +119,11 @@ class Sequences:
         label, output = node_label(node), node.output[0]
         found = scope.get(node.input[0]) if node.input else None
         if isinstance(found, Ragged):
-            steps = self._of_ragged(node, scope, found, attrs)
-            if steps is not None:
-                return steps
+            scope[output] = self._of_ragged(node, found, attrs)
+            return ()
         if isinstance(found, Stacked) and node.op_type == "ConcatFromSequence":
             return self._unstacked(node, scope, found, attrs)
-        if not isinstance(found, Listed | Stacked | Ragged):
+        if not isinstance(found, Listed | Stacked):
             raise UnsupportedOperator(f"{label}: a sequence that is not known is not supported")
         name, is_at = node.input[0], node.op_type == "SequenceAt" and len(node.input) == 2
         if isinstance(found, Stacked):
@@ -144,32 +135,22 @@ class Sequences:
                 place = self._place(node, scope, 1, length, length)
                 steps, (scope[output],) = self._rows(found, [place], name)
                 return steps
-        if is_at and not isinstance(found, Ragged) and not self._is_known(node, scope, 1):
+        if is_at and not self._is_known(node, scope, 1):
             steps, scope[output] = self.places.at(node, scope, found)
             return steps
-        steps, listed = self.listed(found, name, label, scope)
+        steps, listed = self.listed(found, name, label)
         assert isinstance(listed, Listed)
         return (*steps, *self._of_list(node, scope, listed, attrs))
 
-    def _of_ragged(
-        self, node: onnx.NodeProto, scope: Scope, found: Ragged, attrs: dict[str, int]
-    ) -> Sequence[Step] | None:
-        """Of a node whose first input are such pieces; None where they are taken one by one."""
-        label, output = node_label(node), node.output[0]
+    def _of_ragged(self, node: onnx.NodeProto, found: Ragged, attrs: Mapping[str, int]) -> int:
+        """What a node makes of such pieces."""
         if node.op_type == "SequenceLength":
-            scope[output] = self.assembly.constant(np.array(count_of(found, self.assembly)))
-            return ()
-        if node.op_type == "SequenceAt" and len(node.input) == 2:
-            steps, scope[output] = self.places.piece(node, scope, found, self.ragged)
-            return steps
-        if node.op_type != "ConcatFromSequence":
-            return None
+            return self.assembly.constant(np.array(found.count))
         rank, axis = len(self.assembly.type(found.whole).shape), attrs.get("axis", 0)
-        if not attrs.get("new_axis", 0) and axis in (found.axis, found.axis - rank):
-            scope[output] = found.whole
-            return ()
-        steps, stack = self.ragged.stacked(found, output, scope, label)
-        return [*steps, *self._unstacked(node, scope, Stacked(stack), attrs)]
+        along = axis in (found.axis, found.axis - rank) and not attrs.get("new_axis", 0)
+        if node.op_type != "ConcatFromSequence" or not along:
+            raise _apart(node.input[0], node_label(node))
+        return found.whole
 
     def _of_list(
         self, node: onnx.NodeProto, scope: Scope, found: Listed, attrs: dict[str, int]
@@ -323,3 +304,10 @@ def _given_by_graphs(node: onnx.NodeProto) -> Collection[str]:
         for name, info in zip(node.output, outputs, strict=False)
         if info.type.WhichOneof("value") in ("sequence_type", "optional_type")
     }
+
+
+def _apart(name: str, label: str) -> UnsupportedOperator:
+    return UnsupportedOperator(
+        f"{label}: tensors of '{name}' are as long as iterations find; they are supported where "
+        "they are joined along the axis in which they vary (ConcatFromSequence), or counted"
+    )

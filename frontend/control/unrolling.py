@@ -21,7 +21,7 @@ from ..program import Step
 from .assembly import Assembly
 from .found_sizes import FoundSizes
 from .loop_node import LoopNode
-from .parts import Held, Inline, Listed, Parts, Ragged, Scope
+from .parts import Held, Inline, Listed, Parts, Scope
 
 Region = Callable[
     [onnx.GraphProto, Scope, Sequence[str], Mapping[str, Held]], tuple[list[Step], list[Held]]
@@ -191,14 +191,11 @@ def _names(loop: LoopNode) -> str:
 
 
 def _is_by_place(node: onnx.NodeProto, body: onnx.GraphProto, scope: Scope) -> bool:
-    """Whether a place in a sequence is computed in the body, or another in each iteration, and the
-    sequence is no pieces of one value."""
+    """Whether a place in a sequence is computed in the body, or another in each iteration."""
     index = _PLACES.get(node.op_type, len(node.input)) if is_onnx(node.domain) else len(node.input)
     if index >= len(node.input) or not node.input[index]:
         return False
     known = {t.name for t in body.initializer}
     known |= {n.output[0] for n in body.node if constant_tensor(n) is not None}
     name = node.input[index]
-    if isinstance(scope.get(node.input[0]), Ragged):
-        return False
     return name not in known and (name not in scope or name in {i.name for i in body.input})

@@ -96,7 +96,7 @@ def _program(
                 warn_declared(output, assembly.type(held))
             continue
         where = f"output '{output.name}'"
-        more, listed = regions.sequences.listed(held, output.name, where, ChainMap())
+        more, listed = regions.sequences.listed(held, output.name, where)
         steps += more
         gives.append(_argument(output.name, listed))
         named += zip(gives[-1].tensors, values_of(listed), strict=True)

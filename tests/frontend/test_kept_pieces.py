@@ -11,6 +11,8 @@ import pytest
 from onnx_models import floats
 from test_found_inside import ended, same
 
+from luthier.schedules import UnsupportedOperator
+
 # Slices of rows, from one offset to the next.
 FILLED = """small (int64 n, float[9,3] x, int64[6] offsets) => (float[K] y) {
   none = Constant <value = int64[1] {0}> ()
@@ -58,6 +60,27 @@ RUNS = [cuts(0, 2, 9), cuts(0, 0, 0, 4), cuts(3, 3), cuts(0, 1, 2, 3, 4, 9), cut
 )
 def test_slices_that_are_joined(tmp_path: Path, piece: str, after: str, dims: str) -> None:
     same(tmp_path / "s", filled(piece, after, dims), RUNS, BOUND)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "y = ConcatFromSequence <axis = 0, new_axis = 1> (all)",
+        "y = ConcatFromSequence <axis = 1> (all)",
+        "last = Constant <value = int64 {-1}> ()  y = SequenceAt (all, last)",
+    ],
+)
+def test_what_else_is_made_of_slices_is_refused(tmp_path: Path, after: str) -> None:
+    with pytest.raises(
+        UnsupportedOperator, match="tensors of 'all' are as long as iterations find"
+    ):
+        same(tmp_path / "s", filled("piece = Identity (some)", after), RUNS, BOUND)
+
+
+def test_how_many_slices_there_are(tmp_path: Path) -> None:
+    after = "count = SequenceLength (all)  one_count = Unsqueeze (count, none)"
+    text = filled("piece = Identity (some)", f"{after}  y = Cast <to = 1> (one_count)", "1")
+    same(tmp_path / "s", text, RUNS, BOUND)
 
 
 def test_more_than_the_bound_ends_a_run(tmp_path: Path) -> None:
