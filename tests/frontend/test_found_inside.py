@@ -285,9 +285,6 @@ def test_sizes_that_are_given_beside(tmp_path: Path) -> None:
 
 
 def test_what_is_refused() -> None:
-    leaves = over_rows(POSITIVE + "kept = Neg (some)", "", ",m").replace("[m]", "[q]")
-    told = refused(leaves, {"found_y": 5})
-    assert "a result is as large as 'found_places', which is found in it" in told
     text = """small (int64 n, float[5,7] x, float[0] first) => (float[k] y) {
       y = Loop <body = b (int64 i, bool c, float[p] h) => (bool on, float[q] longer) {
         on = Identity (c)
