@@ -52,7 +52,8 @@ class Once:
 
         def imported(part: onnx.ModelProto, given: Mapping[str, Array]) -> Program:
             naming = Naming(part, given)
-            found = next(self._alike(naming, across), None)
+            alike = self._known[_key(naming)]
+            found = next(_answering(alike, naming, across), None)
             if found is None:
                 here = None if across is None else across.begun(naming.key)
                 try:
@@ -65,7 +66,7 @@ class Once:
                     return made[0]
                 answers = () if here is None else tuple(here.answers)
                 known = _Known(*made, answers, given)
-                self._known[_key(naming)].append(known)
+                alike.append(known)
                 found = known, set() if here is None else here.moved
             known, moved = found
             notes.append(naming.notes(known.notes, moved))
@@ -73,14 +74,15 @@ class Once:
 
         return imported
 
-    def _alike(
-        self, naming: Naming, across: Across | None
-    ) -> Iterator[tuple[_Known, set[tuple[object, ...]]]]:
-        """Parts that are the same but for names, and what is moved in this one."""
-        for known in self._known.get(_key(naming), ()):
-            here = None if across is None else across.begun(naming.key)
-            if here is None or here.would_answer(known.answers):
-                yield known, set() if here is None else here.moved
+
+def _answering(
+    alike: Sequence[_Known], naming: Naming, across: Across | None
+) -> Iterator[tuple[_Known, set[tuple[object, ...]]]]:
+    """Parts that are the same but for names, and what is moved in this one."""
+    for known in alike:
+        here = None if across is None else across.begun(naming.key)
+        if here is None or here.would_answer(known.answers):
+            yield known, set() if here is None else here.moved
 
 
 def _key(naming: Naming) -> _Key:

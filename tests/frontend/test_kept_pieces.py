@@ -14,23 +14,24 @@ from test_found_inside import ended, same
 from luthier.schedules import UnsupportedOperator
 
 # Slices of rows, from one offset to the next.
-FILLED = """small (int64 n, float[9,3] x, int64[6] offsets) => (float[K] y) {
-  none = Constant <value = int64[1] {0}> ()
-  one = Constant <value = int64 {1}> ()
-  empty = SequenceEmpty ()
-  all = Loop <body = b (int64 i, bool c, seq(float) before) => (bool on, seq(float) longer) {
-    on = Identity (c)
+SLICE = """on = Identity (c)
     after = Add (i, one)
     first = Gather (offsets, i)
     last = Gather (offsets, after)
     start = Unsqueeze (first, none)
     end = Unsqueeze (last, none)
-    some = Slice (x, start, end, none)
+    some = Slice (x, start, end, none)"""
+FILLED = """small (int64 n, float[9,3] x, int64[6] offsets) => (float[K] y) {
+  none = Constant <value = int64[1] {0}> ()
+  one = Constant <value = int64 {1}> ()
+  empty = SequenceEmpty ()
+  all = Loop <body = b (int64 i, bool c, seq(float) before) => (bool on, seq(float) longer) {
+    SLICE
     PIECE
     longer = SequenceInsert (before, piece)
   }> (n, "", empty)
   AFTER
-}"""
+}""".replace("SLICE", SLICE)
 BOUND = {"found_all": 5}
 
 
@@ -93,15 +94,9 @@ ALIKE = """small (int64 n, float[9,3] x, int64[6] offsets) => (float[k,m,3] y) {
   none = Constant <value = int64[1] {0}> ()
   one = Constant <value = int64 {1}> ()
   y = Loop <body = b (int64 i, bool c) => (bool on, float[r,3] some) {
-    on = Identity (c)
-    after = Add (i, one)
-    first = Gather (offsets, i)
-    last = Gather (offsets, after)
-    start = Unsqueeze (first, none)
-    end = Unsqueeze (last, none)
-    some = Slice (x, start, end, none)
+    SLICE
   }> (n, "")
-}"""
+}""".replace("SLICE", SLICE)
 
 
 def test_rows_that_are_alike(tmp_path: Path) -> None:

@@ -191,8 +191,8 @@ class Gemm(Form[Knobs]):
             return False
         high, wide = min(knobs.m_block, ceildiv(p.m, knobs.rows)), knobs.vectors * self.lanes
         each, panel = p.micro.b.nbytes(wide * knobs.unroll), p.micro.b.nbytes(wide * p.k)
-        few = high < _FEW_TILES or each > high * _LINE
-        return not few and 4 * panel <= self.target.l2
+        many = high >= _FEW_TILES and each <= high * _LINE
+        return many and 4 * panel <= self.target.l2
 
     def _reaches(self, rows: int) -> bool:
         """Whether the processor begins loads of weights as far ahead as they would be asked for:

@@ -21,6 +21,7 @@ import numpy as np
 
 from ...emit.builder import Slot
 from ...emit.evaluator import Evaluator, Point
+from ...emit.steps import each_step
 from ...emit.tile import Parts, RegisterTile, column_parts, vector_index
 from ...ir.kernel import Array, Packing
 from ...ir.workload import Tensor, Workload
@@ -153,10 +154,8 @@ class SeparableNest:
 
     def _reduce(self, register: RegisterTile, pixel0: Index, block: Index) -> None:
         """Of neighbouring pixels and a block of channels."""
-        unroll = self.knobs.unroll
-        with self.builder.loop(self.p.k // unroll, "k") as step:
-            for u in range(unroll):
-                k = step * unroll + u
+        for _, written in each_step(self.builder, self.p.k, self.knobs.unroll):
+            for k in written:
                 register.step(partial(self._a, pixel0, k), partial(self._b, block, k))
 
     def _a(self, pixel0: Index, k: Index, pixel: int) -> Expr:

@@ -14,6 +14,7 @@ from ...emit.bfloat16 import BITS, bring_run
 from ...emit.builder import Slot
 from ...emit.evaluator import Point
 from ...emit.rounded_rows import store_rows
+from ...emit.steps import each_step
 from ...emit.tile import Parts, RegisterTile
 from ...ir.kernel import Packing, Phase
 from ...ir.workload import Tensor, Workload
@@ -107,14 +108,13 @@ class _Bfloat16Nest(SeparableNest):
         return Packing(shape, lambda b: self.dots.packed(matrix_of(b, p), width), BITS.name)
 
     def _reduce(self, register: RegisterTile, pixel0: Index, block: Index) -> None:
-        builder, unroll, micro = self.builder, self.knobs.unroll, self.dots
+        builder, micro = self.builder, self.dots
         first = builder.let(pixel0 * self.pixel)
         panel = builder.let(block * self._panel)
         image = builder["rounded"] if self.temps else builder[f"in{self.p.a}"]
         weights, each = builder[f"in{self.p.b}"], micro.groups * micro.steps
-        with builder.loop(self.steps // unroll, "k") as step:
-            for u in range(unroll):
-                k = step * unroll + u
+        for _, written in each_step(builder, self.steps, self.knobs.unroll):
+            for k in written:
                 shared = image, first + k * each, self.pixel
                 own = weights, panel + k * micro.units(self.width * micro.groups)
                 micro.step(register, shared, own)
